@@ -1,0 +1,1 @@
+"""Every change of state, as verbs; one transaction each."""

@@ -1,0 +1,265 @@
+"""Applying manifests: names are resolved to stable ids, a revision is written, all or nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from openloop.domain.agent import Inactive
+from openloop.domain.errors import Invalid
+from openloop.domain.ids import WorkspaceId
+from openloop.domain.manifest import check_references, digest
+from openloop.domain.manifest_agent import AgentManifest, NativeTool
+from openloop.domain.principal import Role
+from openloop.domain.surface import Place
+from openloop.storage import agents, audit, conversations, deliveries, principals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openloop.domain.audit import Who
+    from openloop.domain.ids import AgentId, PrincipalId
+    from openloop.domain.manifest import Loaded
+    from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.storage.database import Database, Transaction
+
+
+class World(Protocol):
+    """What this installation can tell about names: asked before anything is written."""
+
+    async def find_place(self, surface: str, name: str) -> Place | str:
+        """The place of that name, or the reason why there is none at the moment."""
+        ...
+
+    async def model_problem(
+        self, model: str, workspace: WorkspaceManifest
+    ) -> tuple[str, bool] | None:
+        """What is wrong with a model and whether it refuses the manifest (else it is inactive)."""
+        ...
+
+    def tool_problem(self, tool: NativeTool, workspace: WorkspaceManifest) -> tuple[str, bool] | None:
+        """What is wrong with a native tool and whether it refuses the manifest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What an apply came to."""
+
+    kind: str
+    name: str
+    revision: int
+    changed: bool
+    inactive: tuple[Inactive, ...] = ()
+
+
+async def ensure_workspace(database: Database, name: str) -> WorkspaceId:
+    """The workspace of that name, made where it is new."""
+    async with database.directory() as tx:
+        return await agents.put_workspace(tx, name)
+
+
+async def apply_workspace(
+    database: Database,
+    workspace: WorkspaceId,
+    loaded: Loaded,
+    *,
+    source: str,
+    by: PrincipalId,
+    who: Who,
+    slack_team: str | None = None,
+) -> Applied:
+    """Make a Workspace manifest the live one: people, ids, roles.
+
+    `slack_team` is the installed Slack team where the manifest names none.
+
+    Raises:
+        Invalid: the Slack team belongs to another workspace
+    """
+    manifest = loaded.manifest
+    assert not isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
+    slack = manifest.spec.integrations.slack
+    team = slack.team if slack is not None else slack_team
+    if team is not None:
+        await _install(database, workspace, "slack", team)
+    fingerprint = digest(manifest)
+    async with database.transaction(workspace) as tx:
+        await agents.lock_workspace(tx, workspace)
+        live = await agents.find_workspace_revision(tx)
+        if live is not None and live.digest == fingerprint:
+            return Applied(
+                kind="Workspace", name=manifest.metadata.name, revision=live.number, changed=False
+            )
+        number = (live.number if live is not None else 0) + 1
+        await agents.add_workspace_revision(
+            tx, workspace, number=number, source=source, digest=fingerprint, by=by
+        )
+        await _write_people(tx, workspace, manifest)
+        await audit.append(
+            tx,
+            workspace,
+            "workspace.applied",
+            actor=who,
+            revision=number,
+            digest=fingerprint,
+            solo_mode=manifest.spec.solo_mode,
+        )
+    return Applied(kind="Workspace", name=manifest.metadata.name, revision=number, changed=True)
+
+
+async def _install(
+    database: Database, workspace: WorkspaceId, surface: str, tenant: str
+) -> None:
+    async with database.directory() as tx:
+        owner = await deliveries.install(tx, surface, tenant, workspace)
+    if owner != workspace:
+        raise Invalid(f"The {surface} installation {tenant} belongs to another workspace")
+
+
+async def _write_people(
+    tx: Transaction, workspace: WorkspaceId, manifest: WorkspaceManifest
+) -> None:
+    roles: dict[str, set[Role]] = {name: set() for name in manifest.spec.people}
+    for role, references in manifest.spec.roles.items():
+        for reference in references:
+            for name in manifest.members(reference):
+                roles[name].add(Role(role))
+    await principals.deactivate_others(tx, list(roles))
+    for surface in ("slack", "github"):
+        await principals.clear_identities(tx, surface)
+    for name, person in manifest.spec.people.items():
+        principal = await principals.put(
+            tx, workspace, name=name, kind="person", roles=sorted(roles[name])
+        )
+        # The tenant stays open: a Slack user id is unique, and one team is installed.
+        for surface, external_id in (("slack", person.slack), ("github", person.github)):
+            if external_id is not None:
+                await principals.set_identity(
+                    tx,
+                    workspace,
+                    principal,
+                    surface=surface,
+                    tenant="",
+                    external_id=str(external_id),
+                )
+
+
+async def apply_agent(
+    database: Database,
+    workspace: WorkspaceId,
+    loaded: Loaded,
+    *,
+    source: str,
+    governed_by: WorkspaceManifest,
+    world: World,
+    by: PrincipalId,
+    who: Who,
+) -> Applied:
+    """Write a revision of an agent and make it the live one.
+
+    Refused with every problem: references that do not resolve, unknown prices, tools nobody has,
+    places another agent answers in. Taken and shown as inactive: what only lacks configuration.
+
+    Raises:
+        Invalid
+    """
+    manifest = loaded.manifest
+    assert isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
+    places, inactive = await _resolve(loaded, governed_by, world)
+    name, fingerprint = manifest.metadata.name, digest(manifest)
+    async with database.transaction(workspace) as tx:
+        await agents.lock_workspace(tx, workspace)
+        agent_id = await agents.put_agent(tx, workspace, name)
+        await _bind(tx, workspace, agent_id, places)
+        live = await agents.find_live_revision(tx, agent_id)
+        if live is not None and live.digest == fingerprint:
+            await agents.set_inactive(tx, live.id, inactive)
+            return Applied(
+                kind="Agent", name=name, revision=live.number, changed=False, inactive=inactive
+            )
+        revision = await agents.add_revision(
+            tx,
+            workspace,
+            agent_id,
+            source=source,
+            digest=fingerprint,
+            inactive=inactive,
+            by=by,
+        )
+        await audit.append(
+            tx,
+            workspace,
+            "agent.applied",
+            actor=who,
+            subject=agent_id,
+            agent=name,
+            revision=revision.number,
+            digest=fingerprint,
+            places=[f"{p.surface}:{p.container}" for p, _ in places],
+        )
+    return Applied(
+        kind="Agent", name=name, revision=revision.number, changed=True, inactive=inactive
+    )
+
+
+async def _resolve(
+    loaded: Loaded, governed_by: WorkspaceManifest, world: World
+) -> tuple[list[tuple[Place, str]], tuple[Inactive, ...]]:
+    """Every name of a manifest as a stable id, or as a reason why it cannot work yet."""
+    manifest = loaded.manifest
+    assert isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
+    problems = [
+        str(p) for p in check_references(manifest, governed_by, document=loaded.document)
+    ]
+    inactive: list[Inactive] = []
+    places: list[tuple[Place, str]] = []
+    for index, binding in enumerate(manifest.spec.surfaces):
+        found = await world.find_place(binding.type, binding.place)
+        if isinstance(found, str):
+            inactive.append(Inactive(part=f"spec.surfaces[{index}] {binding.type}", reason=found))
+        else:
+            places.append((found, binding.place))
+    for model in sorted(manifest.models):
+        trouble = await world.model_problem(model, governed_by)
+        _sort(trouble, f"model {model}", problems, inactive)
+    for index, tool in enumerate(manifest.spec.tools):
+        if isinstance(tool, NativeTool):
+            _sort(
+                world.tool_problem(tool, governed_by),
+                f"spec.tools[{index}] {tool.name}",
+                problems,
+                inactive,
+            )
+        else:
+            reason = "MCP servers are not supported yet in this version"
+            inactive.append(Inactive(part=f"spec.tools[{index}] {tool.name}", reason=reason))
+    if problems:
+        message = f"Agent {manifest.metadata.name!r} is refused: {problems[0]}"
+        raise Invalid(message, problems=problems, code="manifest_refused")
+    return places, tuple(inactive)
+
+
+def _sort(
+    trouble: tuple[str, bool] | None, part: str, problems: list[str], inactive: list[Inactive]
+) -> None:
+    if trouble is None:
+        return
+    reason, refuses = trouble
+    if refuses:
+        problems.append(f"{part}: {reason}")
+    else:
+        inactive.append(Inactive(part=part, reason=reason))
+
+
+async def _bind(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    agent_id: AgentId,
+    places: Sequence[tuple[Place, str]],
+) -> None:
+    await conversations.unbind_others(tx, agent_id, [place for place, _ in places])
+    for place, name in places:
+        other = await conversations.bind(tx, workspace, place, name=name, agent_id=agent_id)
+        if other is not None:
+            message = f"Another agent answers in {place.surface} {name} already"
+            raise Invalid(message, code="place_taken")

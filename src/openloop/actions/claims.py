@@ -1,0 +1,167 @@
+"""Taking a conversation, reading everything about it at once, and letting it go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from openloop.domain.ids import RunId, new_id
+from openloop.storage import approvals, audit, conversations, messages, runs, steps
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from openloop.actions.configuration import Configuration, Governing
+    from openloop.domain.approval import Approval
+    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.conversation import Claim, Conversation, ConversationRef
+    from openloop.domain.run import Run
+    from openloop.domain.step import Step
+    from openloop.storage.database import Database, Transaction
+    from openloop.storage.messages import Message
+
+from openloop.domain.audit import SYSTEM, Who, actor_as_who
+from openloop.domain.run import RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Everything a worker knows about the conversation it holds, as of one transaction."""
+
+    claim: Claim
+    conversation: Conversation
+    run: Run | None
+    governing: Governing | None
+    steps: list[Step]
+    approvals: list[Approval]
+    unread: list[Message]
+
+    @property
+    def workspace(self) -> WorkspaceId:
+        """The workspace all of it is in."""
+        return self.claim.ref.workspace
+
+    @property
+    def agent(self) -> Who:
+        """The agent, as the audit names it."""
+        if self.governing is None:
+            return SYSTEM
+        return Who(kind="agent", name=self.governing.begun.metadata.name)
+
+
+async def take(
+    database: Database, configuration: Configuration, ref: ConversationRef, *, worker: UUID
+) -> Work | None:
+    """Claim a conversation and read its state; None where somebody holds it or nothing is due."""
+    async with database.transaction(ref.workspace) as tx:
+        claimed = await conversations.claim(tx, ref, worker=worker)
+        if claimed is None:
+            return None
+        claim, conversation = claimed
+        return await _read(tx, configuration, claim, conversation)
+
+
+async def look_again(
+    database: Database, configuration: Configuration, work: Work
+) -> Work:
+    """Read the state anew under the same claim, with all that has happened up to now."""
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        conversation = await conversations.get(tx, work.conversation.id)
+        claim = replace(work.claim, wakes=conversation.wakes)
+        return await _read(tx, configuration, claim, conversation)
+
+
+async def _read(
+    tx: Transaction, configuration: Configuration, claim: Claim, conversation: Conversation
+) -> Work:
+    run = await runs.find_active(tx, conversation.id)
+    unread = await messages.list_unread(tx, conversation.id)
+    resumed = run is not None and run.state is not RunState.QUEUED
+    return Work(
+        claim=claim,
+        conversation=conversation,
+        run=run,
+        governing=(
+            await configuration.governing(tx, run.agent_id, run.revision_id) if run else None
+        ),
+        steps=await steps.list_of(tx, run.id) if run and resumed else [],
+        approvals=await approvals.list_of_run(tx, run.id) if run and resumed else [],
+        unread=unread,
+    )
+
+
+async def open_next(database: Database, work: Work) -> bool:
+    """Messages came too late for the run that has ended: the first of them opens the next one."""
+    first = work.unread[0]
+    workspace = work.workspace
+    async with database.transaction(workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        addressee = await conversations.find_addressee(tx, work.conversation.thread)
+        if addressee.agent_id is None or addressee.revision_id is None:
+            await messages.mark_read(tx, [m.id for m in work.unread], run_id=None)
+            return False
+        run_id = RunId(new_id())
+        opened = await runs.open_run(
+            tx,
+            workspace,
+            id=run_id,
+            conversation_id=work.conversation.id,
+            agent_id=addressee.agent_id,
+            revision_id=addressee.revision_id,
+            requested_by=first.actor,
+            request=first.text,
+            request_link=first.link,
+        )
+        if opened:
+            await audit.append(
+                tx,
+                workspace,
+                "run.queued",
+                actor=actor_as_who(first.actor),
+                subject=run_id,
+                run_id=run_id,
+                conversation=work.conversation.id,
+                link=first.link,
+            )
+        return opened
+
+
+async def discard_unread(database: Database, work: Work) -> None:
+    """Note that nobody will read these: they were addressed to a run that is over."""
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        await messages.mark_read(tx, [m.id for m in work.unread], run_id=None)
+
+
+async def release(database: Database, claim: Claim, *, wake_at: datetime | None = None) -> bool:
+    """Let go; False where something has happened since `claim.wakes`, and the claim is still held."""
+    async with database.transaction(claim.ref.workspace) as tx:
+        return await conversations.release(tx, claim, wake_at=wake_at)
+
+
+async def release_failed(database: Database, claim: Claim, *, after_seconds: float) -> None:
+    """Let go after a failure; the sweep tries again, not before the given time."""
+    async with database.transaction(claim.ref.workspace) as tx:
+        wake_at = await tx.value(
+            "SELECT openloop.now() + make_interval(secs => %(seconds)s)", {"seconds": after_seconds}
+        )
+        await conversations.release(tx, claim, wake_at=wake_at, failed=True)
+
+
+async def park(
+    database: Database, work: Work, run: Run, *, wake_at: datetime | None
+) -> bool:
+    """Let a run wait for people: no slot, no memory, no reservation; False where it must look again."""
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        if run.state is not RunState.WAITING:
+            await runs.set_state(tx, run.id, RunState.WAITING)
+        return await conversations.release(tx, work.claim, wake_at=wake_at)
+
+
+async def hand_over(database: Database, claim: Claim) -> None:
+    """Give a run in the middle of its work to the next worker: this one is shutting down."""
+    async with database.transaction(claim.ref.workspace) as tx:
+        await conversations.hand_over(tx, claim)

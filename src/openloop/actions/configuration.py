@@ -1,0 +1,90 @@
+"""The manifests in force, parsed once per revision.
+
+Revisions never change, so a parsed manifest is cached by its id; which revisions are live is read
+from the rows on every turn.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openloop.domain.errors import NotFound
+from openloop.domain.manifest import parse_agent, parse_workspace
+from openloop.storage import agents
+
+if TYPE_CHECKING:
+    from openloop.domain.ids import AgentId, RevisionId
+    from openloop.domain.manifest_agent import AgentManifest
+    from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.storage.database import Transaction
+
+CACHED = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governing:
+    """What a run is decided by: the revision it began with, and what is in force now."""
+
+    begun: AgentManifest
+    live: AgentManifest
+    workspace: WorkspaceManifest
+    live_revision_id: RevisionId
+
+    def may_decide(self, name: str) -> bool:
+        """True where a person is an approver under both revisions, by the groups of now."""
+        return all(
+            any(name in self.workspace.members(ref) for ref in manifest.spec.approvals.approvers)
+            for manifest in (self.begun, self.live)
+        )
+
+
+class Configuration:
+    """A small cache of parsed manifests."""
+
+    def __init__(self) -> None:
+        self._agents: OrderedDict[RevisionId, AgentManifest] = OrderedDict()
+        self._workspaces: OrderedDict[RevisionId, WorkspaceManifest] = OrderedDict()
+
+    async def governing(
+        self, tx: Transaction, agent_id: AgentId, begun: RevisionId
+    ) -> Governing:
+        """What decides a run of this agent that began under `begun`."""
+        ids = await agents.find_live_ids(tx, agent_id)
+        if ids is None:
+            raise NotFound(f"Agent {agent_id} is not applied")
+        return Governing(
+            begun=await self._agent(tx, begun),
+            live=await self._agent(tx, ids.agent_revision_id),
+            workspace=await self._workspace(tx, ids.workspace_revision_id),
+            live_revision_id=ids.agent_revision_id,
+        )
+
+    async def workspace(self, tx: Transaction) -> WorkspaceManifest | None:
+        """The Workspace manifest in force."""
+        revision = await agents.find_workspace_revision(tx)
+        return None if revision is None else await self._workspace(tx, revision.id)
+
+    async def _agent(self, tx: Transaction, id: RevisionId) -> AgentManifest:
+        found = self._agents.get(id)
+        if found is None:
+            revision = await agents.get_revision(tx, id)
+            found = parse_agent(revision.source, name=f"revision {revision.number}")
+            _keep(self._agents, id, found)
+        return found
+
+    async def _workspace(self, tx: Transaction, id: RevisionId) -> WorkspaceManifest:
+        found = self._workspaces.get(id)
+        if found is None:
+            revision = await agents.find_workspace_revision(tx)
+            assert revision is not None  # noqa: S101  # its id was just read
+            found = parse_workspace(revision.source, name=f"revision {revision.number}")
+            _keep(self._workspaces, revision.id, found)
+        return found
+
+
+def _keep(cache: OrderedDict[RevisionId, object], id: RevisionId, value: object) -> None:
+    cache[id] = value
+    if len(cache) > CACHED:
+        cache.popitem(last=False)

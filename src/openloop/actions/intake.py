@@ -1,0 +1,63 @@
+"""From a verified delivery to committed rows: what webhooks, Socket Mode and the console share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openloop.actions.receive import Received, Taken, receive
+from openloop.actions.vote import click
+from openloop.storage import deliveries
+
+if TYPE_CHECKING:
+    from openloop.actions.configuration import Configuration
+    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.surface import Accepted, Inbound, Place
+    from openloop.storage.conversations import Addressee
+    from openloop.storage.database import Database, Transaction
+
+
+class Intake:
+    """Commits events. It returns when they are committed, and raises where they could not be."""
+
+    def __init__(self, database: Database, configuration: Configuration) -> None:
+        self._database = database
+        self._configuration = configuration
+        # An installation never moves to another workspace, so a found one is kept for good.
+        self._workspaces: dict[tuple[str, str], WorkspaceId] = {}
+
+    async def __call__(self, accepted: Accepted) -> None:
+        """Take in every event of a delivery; events of unknown installations are ignored.
+
+        Raises:
+            Unavailable: nothing was committed for the event, and the platform must deliver again
+        """
+        for inbound in accepted.events:
+            await self.take(inbound)
+
+    async def take(self, inbound: Inbound, workspace: WorkspaceId | None = None) -> Received:
+        """Take in one event; `workspace` where the caller has authenticated it already."""
+        workspace = workspace or await self._workspace(inbound.thread.place)
+        if workspace is None:
+            return Received(taken=Taken.IGNORED)
+        if inbound.kind == "choice":
+            await click(self._database, self._configuration, workspace, inbound)
+            return Received(taken=Taken.CHANGED)
+        return await receive(self._database, workspace, inbound, wakes=self._wakes)
+
+    async def _workspace(self, place: Place) -> WorkspaceId | None:
+        known = self._workspaces.get((place.surface, place.tenant))
+        if known is not None:
+            return known
+        async with self._database.directory() as tx:
+            found = await deliveries.find_workspace(tx, place.surface, place.tenant)
+        if found is not None:
+            self._workspaces[place.surface, place.tenant] = found
+        return found
+
+    async def _wakes(self, tx: Transaction, addressee: Addressee) -> frozenset[str]:
+        assert addressee.agent_id is not None  # noqa: S101  # asked only where an agent is bound
+        assert addressee.revision_id is not None  # noqa: S101  # an applied agent has one
+        governing = await self._configuration.governing(
+            tx, addressee.agent_id, addressee.revision_id
+        )
+        return frozenset(governing.live.spec.wake)

@@ -1,0 +1,94 @@
+"""Saving and taking back memories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openloop.actions.calls import hash_token
+from openloop.domain.audit import Who
+from openloop.domain.errors import Invalid, NotFound
+from openloop.domain.ids import MemoryId, new_id
+from openloop.storage import audit, conversations, memories, messages
+
+if TYPE_CHECKING:
+    from openloop.actions.claims import Work
+    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.memory import MemoryKind, MemoryScope
+    from openloop.domain.run import Run
+    from openloop.storage.database import Database
+
+LONGEST = 2000
+SECRET_SHAPED = ("xoxb-", "xoxp-", "xapp-", "ghp_", "github_pat_", "sk-", "-----BEGIN")
+
+
+async def save(
+    database: Database,
+    work: Work,
+    run: Run,
+    *,
+    step_seq: int,
+    scope: MemoryScope,
+    kind: MemoryKind,
+    text: str,
+    undo_token: str,
+    retention_days: int,
+) -> MemoryId:
+    """Save what a run was asked to remember, unconfirmed, with its author and source.
+
+    The same step saves once, however often it is repeated. It never supersedes and never grants.
+
+    Raises:
+        LostClaim, Invalid
+    """
+    text = text.strip()
+    if not text or len(text) > LONGEST:
+        raise Invalid(f"A memory has 1 to {LONGEST} characters")
+    if any(mark in text for mark in SECRET_SHAPED):
+        raise Invalid("This looks like a secret; secrets are not remembered")
+    asked = run.requested_by
+    author = Who(
+        kind="actor", name=asked.name or asked.id, surface=asked.surface, external_id=asked.id
+    )
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        opening = await messages.find_opening(tx, run.id)
+        memory_id = await memories.add(
+            tx,
+            work.workspace,
+            id=MemoryId(new_id()),
+            scope=scope,
+            kind=kind,
+            text=text,
+            author=author,
+            source_link=run.request_link,
+            source_message=f"{work.conversation.container}:{opening}",
+            effective_at=run.queued_at,
+            retention_days=retention_days,
+            run_id=run.id,
+            step_seq=step_seq,
+            undo_sha256=hash_token(undo_token),
+        )
+        await audit.append(
+            tx,
+            work.workspace,
+            "memory.saved",
+            actor=work.agent,
+            subject=memory_id,
+            run_id=run.id,
+            memory_kind=kind,
+        )
+    return memory_id
+
+
+async def forget(
+    database: Database, workspace: WorkspaceId, memory_id: MemoryId, *, by: Who
+) -> None:
+    """Take a memory back on behalf of a person with the right.
+
+    Raises:
+        NotFound
+    """
+    async with database.transaction(workspace) as tx:
+        if not await memories.retract(tx, memory_id):
+            raise NotFound(f"No memory {memory_id}")
+        await audit.append(tx, workspace, "memory.retracted", actor=by, subject=memory_id)

@@ -1,0 +1,218 @@
+"""Taking in what a surface delivered: one transaction, and only then may the platform be told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from openloop.domain.audit import actor_as_who
+from openloop.domain.conversation import ConversationRef
+from openloop.domain.ids import ConversationId, MessageId, RunId, new_id
+from openloop.domain.surface import Say
+from openloop.storage import (
+    audit,
+    conversations,
+    deliveries,
+    memories,
+    messages,
+    outbox,
+    queue,
+    runs,
+)
+
+if TYPE_CHECKING:
+    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.surface import Inbound
+    from openloop.storage.conversations import Addressee
+    from openloop.storage.database import Database, Transaction
+
+STOP = re.compile(r"(?:stop|cancel)[.!]?", re.IGNORECASE)
+UNBOUND = (
+    "I am here, but no agent is set up for this channel yet. An admin can add it to an agent's "
+    "`surfaces` and apply the manifest."
+)
+
+
+class Taken(StrEnum):
+    """What became of one event."""
+
+    RUN_QUEUED = "run_queued"
+    STEERED = "steered"
+    CHANGED = "changed"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    UNBOUND = "unbound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What became of an event, and the conversation it woke."""
+
+    taken: Taken
+    conversation: ConversationRef | None = None
+    run_id: RunId | None = None
+
+
+class Wakes(Protocol):
+    """Which unmentioned messages an agent's manifest wants."""
+
+    async def __call__(self, tx: Transaction, addressee: Addressee) -> frozenset[str]: ...
+
+
+async def receive(
+    database: Database, workspace: WorkspaceId, inbound: Inbound, *, wakes: Wakes
+) -> Received:
+    """Store a message and wake its conversation: a new run is queued or the active one is steered.
+
+    A redelivery and a twin are each taken once. Words that reach no agent are not stored.
+    """
+    if _is_chatter(inbound):
+        return Received(taken=Taken.IGNORED)
+    async with database.transaction(workspace) as tx:
+        if not await deliveries.take(
+            tx,
+            workspace,
+            inbound.thread.place.surface,
+            delivery_key=inbound.delivery_key,
+            subject_key=inbound.subject_key,
+        ):
+            return Received(taken=Taken.DUPLICATE)
+        addressee = await conversations.find_addressee(tx, inbound.thread)
+        if inbound.kind in ("edited", "deleted"):
+            return await _change(tx, workspace, inbound, addressee)
+        if addressee.agent_id is None or addressee.revision_id is None:
+            return await _say_unbound(tx, workspace, inbound)
+        if not await _is_wanted(tx, inbound, addressee, wakes):
+            return Received(taken=Taken.IGNORED)
+        return await _take_message(tx, workspace, inbound, addressee)
+
+
+def _is_chatter(inbound: Inbound) -> bool:
+    """A new thread that addresses nobody: the common case, decided without the database."""
+    return (
+        inbound.kind == "message"
+        and inbound.addressed == "followup"
+        and inbound.thread.root == inbound.message_id
+    )
+
+
+async def _is_wanted(
+    tx: Transaction, inbound: Inbound, addressee: Addressee, wakes: Wakes
+) -> bool:
+    if inbound.kind == "stopped":
+        return addressee.conversation_id is not None
+    if inbound.addressed != "followup":
+        return True
+    return addressee.conversation_id is not None and "followup" in await wakes(tx, addressee)
+
+
+async def _take_message(
+    tx: Transaction, workspace: WorkspaceId, inbound: Inbound, addressee: Addressee
+) -> Received:
+    assert addressee.agent_id is not None  # noqa: S101  # checked by the caller
+    assert addressee.revision_id is not None  # noqa: S101  # checked by the caller
+    conversation = await conversations.open_conversation(
+        tx,
+        workspace,
+        inbound.thread,
+        id=addressee.conversation_id or new_id(),
+        agent_id=addressee.agent_id,
+    )
+    ref = ConversationRef(workspace=workspace, id=conversation)
+    if is_stop(inbound.text) or inbound.kind == "stopped":
+        if await runs.find_active(tx, conversation) is None:
+            return Received(taken=Taken.IGNORED)
+        inbound = replace(inbound, text="stop")
+    run_id = RunId(new_id())
+    opened = await runs.open_run(
+        tx,
+        workspace,
+        id=run_id,
+        conversation_id=conversation,
+        agent_id=addressee.agent_id,
+        revision_id=addressee.revision_id,
+        requested_by=inbound.actor,
+        request=inbound.text,
+        request_link=inbound.link,
+    )
+    message_id = MessageId(new_id())
+    await messages.add(
+        tx,
+        workspace,
+        id=message_id,
+        conversation_id=conversation,
+        run_id=run_id if opened else None,
+        inbound=inbound,
+    )
+    await audit.append(
+        tx,
+        workspace,
+        "run.queued" if opened else "message.received",
+        actor=actor_as_who(inbound.actor),
+        subject=run_id if opened else message_id,
+        run_id=run_id if opened else None,
+        conversation=conversation,
+        link=inbound.link,
+    )
+    await queue.wake(tx, workspace, conversation)
+    if opened:
+        return Received(taken=Taken.RUN_QUEUED, conversation=ref, run_id=run_id)
+    return Received(taken=Taken.STEERED, conversation=ref)
+
+
+def is_stop(text: str) -> bool:
+    """True for the word that stops a run. Who said it is checked by the worker that reads it."""
+    return STOP.fullmatch(text.strip()) is not None
+
+
+async def _say_unbound(tx: Transaction, workspace: WorkspaceId, inbound: Inbound) -> Received:
+    """One polite line per place, once for ever; nobody is answered who did not speak to us."""
+    place = inbound.thread.place
+    if inbound.kind != "message" or inbound.addressed != "mention":
+        return Received(taken=Taken.IGNORED)
+    if not await deliveries.take_once(
+        tx, workspace, place.surface, f"unbound:{place.tenant}:{place.container}"
+    ):
+        return Received(taken=Taken.UNBOUND)
+    conversation = await conversations.open_conversation(
+        tx, workspace, inbound.thread, id=new_id(), agent_id=None
+    )
+    await outbox.put(tx, workspace, conversation, Say(markdown=UNBOUND))
+    await audit.append(
+        tx,
+        workspace,
+        "place.unbound",
+        actor=actor_as_who(inbound.actor),
+        subject=conversation,
+        place=place.container,
+    )
+    await queue.wake(tx, workspace, conversation)
+    return Received(
+        taken=Taken.UNBOUND, conversation=ConversationRef(workspace=workspace, id=conversation)
+    )
+
+
+async def _change(
+    tx: Transaction, workspace: WorkspaceId, inbound: Inbound, addressee: Addressee
+) -> Received:
+    """An edited or deleted message: what is unread reads as it stands now, and what was remembered
+    because of it is not recalled any more. An edit never alters a held call."""
+    if addressee.conversation_id is None:
+        return Received(taken=Taken.IGNORED)
+    conversation = ConversationId(addressee.conversation_id)
+    text = inbound.text if inbound.kind == "edited" else ""
+    await messages.replace_text(tx, conversation, inbound.message_id, text=text)
+    source = f"{inbound.thread.place.container}:{inbound.message_id}"
+    retracted = await memories.retract_source(tx, source)
+    for memory in retracted:
+        await audit.append(
+            tx,
+            workspace,
+            "memory.retracted",
+            actor=actor_as_who(inbound.actor),
+            subject=memory,
+            because=f"source {inbound.kind}",
+        )
+    return Received(taken=Taken.CHANGED)

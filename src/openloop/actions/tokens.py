@@ -1,0 +1,128 @@
+"""API tokens: made, shown once, revoked.
+
+A token is `ol_<role>_<id>_<secret>_<crc>`; the secret is 256 random bits, so its SHA-256 is kept
+and no slow hash is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from typing import TYPE_CHECKING
+
+from openloop.domain.audit import Who
+from openloop.domain.errors import NotFound
+from openloop.domain.principal import Caller, Principal, Role, rights_of
+from openloop.storage import audit, principals, tokens
+
+if TYPE_CHECKING:
+    from openloop.domain.ids import WorkspaceId
+    from openloop.storage.database import Database
+
+ALPHABET = string.ascii_letters + string.digits
+SHAPE = re.compile(r"ol_([a-z]+)_([A-Za-z0-9]{12})_([A-Za-z0-9]{43})_([0-9a-f]{8})")
+MAX_DAYS = 90
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+async def create(
+    database: Database,
+    workspace: WorkspaceId,
+    *,
+    principal: str,
+    kind: str = "service",
+    role: Role,
+    name: str,
+    by: Who,
+    days: int = MAX_DAYS,
+) -> str:
+    """Make a token for a principal (made as a service where it is new); the text is shown once."""
+    token_id, secret = _random(12), _random(43)
+    body = f"ol_{role}_{token_id}_{secret}"
+    async with database.directory() as tx:
+        await tokens.index(tx, token_id, workspace)
+    async with database.transaction(workspace) as tx:
+        known = await principals.find_by_name(tx, principal)
+        principal_id = (
+            known.id
+            if known is not None
+            else await principals.put(tx, workspace, name=principal, kind=kind, roles=())
+        )
+        await tokens.add(
+            tx,
+            workspace,
+            id=token_id,
+            principal_id=principal_id,
+            name=name,
+            secret_sha256=_hash(secret),
+            role=role,
+            days=min(days, MAX_DAYS),
+        )
+        await audit.append(
+            tx, workspace, "token.created", actor=by, token=token_id, role=role, principal=principal
+        )
+    return f"{body}_{_checksum(body)}"
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+async def authenticate(database: Database, text: str) -> Caller | None:
+    """Who this token is; None for anything that is not a live token of ours.
+
+    A token gives its own role and no more: an owner's viewer token only sees. A deactivated
+    principal has no rights whatever the token says.
+    """
+    match = SHAPE.fullmatch(text)
+    if match is None or _checksum(text.rpartition("_")[0]) != match[4]:
+        return None
+    async with database.directory() as tx:
+        workspace = await tokens.find_workspace(tx, match[2])
+    if workspace is None:
+        return None
+    async with database.transaction(workspace) as tx:
+        token = await tokens.find_valid(tx, match[2])
+        if token is None or not hmac.compare_digest(token.secret_sha256, _hash(match[3])):
+            return None
+        principal = await principals.find(tx, token.principal_id)
+        if principal is None or not principal.active:
+            return None
+        await tokens.touch(tx, token.id)
+    return Caller(
+        workspace=workspace,
+        principal=principal.id,
+        name=principal.name,
+        rights=rights_of(_held(principal, token.role)),
+        token_id=token.id,
+    )
+
+
+def _held(principal: Principal, role: Role) -> tuple[Role, ...]:
+    """The roles a token carries: its own, and the right to vote where its person has it."""
+    if principal.kind == "person" and Role.APPROVER in principal.roles and role is not Role.VIEWER:
+        return (role, Role.APPROVER)
+    return (role,)
+
+
+async def revoke(database: Database, workspace: WorkspaceId, token_id: str, *, by: Who) -> None:
+    """End a token at once.
+
+    Raises:
+        NotFound
+    """
+    async with database.transaction(workspace) as tx:
+        if not await tokens.revoke(tx, token_id):
+            raise NotFound(f"No live token {token_id!r}")
+        await audit.append(tx, workspace, "token.revoked", actor=by, token=token_id)

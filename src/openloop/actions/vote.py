@@ -1,0 +1,245 @@
+"""People deciding held calls. The click never makes the call: it writes a row and wakes the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openloop.actions.calls import hash_token
+from openloop.actions.effects import put_settled
+from openloop.domain.approval import ApprovalState, Voter
+from openloop.domain.audit import Who, actor_as_who
+from openloop.domain.errors import AlreadyDecided, NotAnApprover, NotFound, OpenLoopError
+from openloop.domain.surface import Whisper
+from openloop.storage import (
+    approvals,
+    audit,
+    conversations,
+    deliveries,
+    memories,
+    outbox,
+    principals,
+    queue,
+    runs,
+)
+
+if TYPE_CHECKING:
+    from openloop.actions.configuration import Configuration, Governing
+    from openloop.domain.approval import Approval, Decision
+    from openloop.domain.ids import ApprovalId, ConversationId, WorkspaceId
+    from openloop.domain.principal import Principal
+    from openloop.domain.run import Run
+    from openloop.domain.surface import Inbound
+    from openloop.storage.database import Database, Transaction
+
+
+DECISIONS: dict[str, Decision] = {
+    "approve": "approve",
+    "deny": "deny",
+    "retry": "retry",
+    "happened": "happened",
+}
+VOID = "This button is not valid any more."
+
+
+async def vote(
+    database: Database,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    approval_id: ApprovalId,
+    decision: Decision,
+    *,
+    by: Principal,
+    via: str,
+    reason: str = "",
+) -> Approval:
+    """Record the decision of an authenticated principal and wake the run it was holding.
+
+    Raises:
+        NotFound, NotAnApprover, OwnRequest, AlreadyDecided, Expired
+    """
+    async with database.transaction(workspace) as tx:
+        who = Who(kind="principal", name=by.name, principal_id=by.id, via=via)
+        return await _decide(
+            tx, configuration, workspace, approval_id, decision, by=by, who=who, reason=reason
+        )
+
+
+async def _decide(
+    tx: Transaction,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    approval_id: ApprovalId,
+    decision: Decision,
+    *,
+    by: Principal | None,
+    who: Who,
+    reason: str = "",
+) -> Approval:
+    approval = await approvals.lock(tx, approval_id)
+    run = await runs.get(tx, approval.run_id)
+    governing = await configuration.governing(tx, run.agent_id, run.revision_id)
+    if by is None:
+        message = f"Only {', '.join(approval.approvers)} may decide this"
+        raise NotAnApprover(message)
+    voter = await _voter(tx, governing, run, by, who)
+    now = await tx.now()
+    after = approval.decide(decision, by=voter, at=now)
+    if not await approvals.save_decision(
+        tx, approval.id, before=approval.state, after=after, by=by.id, at=now, reason=reason
+    ):
+        message = "Somebody else decided this first"
+        raise AlreadyDecided(message)
+    await approvals.add_vote(
+        tx, workspace, approval.id, principal_id=by.id, decision=decision, via=who.via
+    )
+    await put_settled(tx, workspace, approval, _outcome(after, decision, by, reason), run=run)
+    await audit.append(
+        tx,
+        workspace,
+        f"approval.{'confirmed' if decision == 'happened' else after}",
+        actor=who,
+        subject=approval.id,
+        run_id=approval.run_id,
+        tool=approval.tool,
+        hash=approval.hash,
+        solo_mode=approval.solo_mode,
+        own_request=voter.is_requester,
+        reason=reason,
+    )
+    await conversations.bump(tx, approval.conversation_id)
+    await queue.wake(tx, workspace, approval.conversation_id)
+    return await approvals.get(tx, approval.id)
+
+
+async def _voter(
+    tx: Transaction, governing: Governing, run: Run, by: Principal, who: Who
+) -> Voter:
+    asked = await principals.find_by_identity(
+        tx,
+        surface=run.requested_by.surface,
+        tenant=run.requested_by.tenant,
+        external_id=run.requested_by.id,
+    )
+    same_actor = (
+        who.surface == run.requested_by.surface and who.external_id == run.requested_by.id
+    )
+    return Voter(
+        principal_id=by.id,
+        name=by.name,
+        is_approver=by.active and governing.may_decide(by.name),
+        is_requester=same_actor or (asked is not None and asked.id == by.id),
+    )
+
+
+def _outcome(after: ApprovalState, decision: Decision, by: Principal, reason: str) -> str:
+    match decision:
+        case "approve" | "retry":
+            return f"Approved by {by.name}; running"
+        case "deny":
+            return f"Rejected by {by.name}" + (f": {reason}" if reason else "")
+        case "happened":
+            return f"{by.name} says that it happened ({after})"
+
+
+async def click(
+    database: Database, configuration: Configuration, workspace: WorkspaceId, inbound: Inbound
+) -> bool:
+    """Carry out a click on one of our buttons, once; whoever may not is told so in private.
+
+    The button carries an opaque token: what it means, and who may use it, is in our rows.
+    """
+    choice = inbound.choice
+    if choice is None:
+        return False
+    async with database.transaction(workspace) as tx:
+        if not await deliveries.take(
+            tx,
+            workspace,
+            inbound.thread.place.surface,
+            delivery_key=inbound.delivery_key,
+            subject_key=inbound.subject_key,
+        ):
+            return False
+        person = await principals.find_by_identity(
+            tx,
+            surface=inbound.actor.surface,
+            tenant=inbound.actor.tenant,
+            external_id=inbound.actor.id,
+        )
+    who = actor_as_who(inbound.actor)
+    if person is not None:
+        who = Who(
+            kind="principal",
+            name=person.name,
+            principal_id=person.id,
+            surface=who.surface,
+            external_id=who.external_id,
+            via=who.surface,
+        )
+    try:
+        if choice.action == "undo":
+            await _undo(database, workspace, inbound, who=who)
+        elif choice.action in DECISIONS:
+            async with database.transaction(workspace) as tx:
+                found = await approvals.find_by_token(tx, hash_token(choice.token))
+                if found is None:
+                    raise NotFound(VOID)
+                await _decide(
+                    tx,
+                    configuration,
+                    workspace,
+                    found,
+                    DECISIONS[choice.action],
+                    by=person,
+                    who=who,
+                )
+        else:
+            raise NotFound(VOID)
+    except OpenLoopError as refusal:
+        await _tell(database, workspace, inbound, who=who, refusal=refusal)
+        return False
+    return True
+
+
+async def _undo(database: Database, workspace: WorkspaceId, inbound: Inbound, *, who: Who) -> None:
+    """Take a note back: whoever asked for it may, and every principal of the workspace."""
+    choice = inbound.choice
+    assert choice is not None  # noqa: S101  # checked by the caller
+    async with database.transaction(workspace) as tx:
+        found = await memories.find_by_undo(tx, hash_token(choice.token))
+        if found is None:
+            raise NotFound(VOID)
+        memory_id, author = found
+        if who.kind != "principal" and author != inbound.actor.id:
+            message = "Only the person who asked for this note, or a listed person, may undo it"
+            raise NotAnApprover(message)
+        if await memories.retract(tx, memory_id):
+            await audit.append(tx, workspace, "memory.retracted", actor=who, subject=memory_id)
+    await _whisper(database, workspace, inbound, "Undone: that note is not recalled any more.")
+
+
+async def _tell(
+    database: Database,
+    workspace: WorkspaceId,
+    inbound: Inbound,
+    *,
+    who: Who,
+    refusal: OpenLoopError,
+) -> None:
+    async with database.transaction(workspace) as tx:
+        await audit.append(tx, workspace, "click.refused", actor=who, code=refusal.code)
+    await _whisper(database, workspace, inbound, f"{refusal}.".replace("..", "."))
+
+
+async def _whisper(
+    database: Database, workspace: WorkspaceId, inbound: Inbound, text: str
+) -> None:
+    async with database.transaction(workspace) as tx:
+        addressee = await conversations.find_addressee(tx, inbound.thread)
+        if addressee.conversation_id is None:
+            return
+        conversation: ConversationId = addressee.conversation_id
+        await outbox.put(
+            tx, workspace, conversation, Whisper(to_id=inbound.actor.id, markdown=text)
+        )
+        await queue.wake(tx, workspace, conversation)

@@ -1,0 +1,215 @@
+"""The composition root: everything is built here once, in order, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from openloop.actions.configuration import Configuration
+from openloop.actions.intake import Intake
+from openloop.domain.errors import Misconfigured
+from openloop.domain.ids import new_id
+from openloop.domain.pricing import Price, PriceOverride
+from openloop.models.client import GatewayClient
+from openloop.models.prices import PriceBook
+from openloop.plugin import discover
+from openloop.runtime.builtin.memory import memory_toolset
+from openloop.runtime.courier import Courier
+from openloop.runtime.kit import Kit
+from openloop.runtime.world import InstalledWorld
+from openloop.storage.database import Database
+from openloop.storage.embedded import EmbeddedPostgres
+from openloop.storage.migrations import migrate
+from openloop.tools.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.plugin import Integration, Surface, Toolset
+    from openloop.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """Everything that serve and worker are made of."""
+
+    settings: Settings
+    database: Database
+    configuration: Configuration
+    intake: Intake
+    surfaces: Mapping[str, Surface]
+    registry: Registry
+    models: GatewayClient
+    prices: Callable[[WorkspaceManifest], PriceBook]
+    world: InstalledWorld
+    kit: Kit
+
+
+@asynccontextmanager
+async def conninfo(settings: Settings) -> AsyncIterator[str]:
+    """Where Postgres is: `DATABASE_URL`, or the embedded one, which this process then holds up."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    embedded = EmbeddedPostgres(settings.home / "postgres")
+    running = await asyncio.to_thread(embedded.start)
+    keeper = asyncio.create_task(_keep_up(embedded))
+    try:
+        yield running.dsn
+    finally:
+        keeper.cancel()
+        await asyncio.to_thread(embedded.leave)
+
+
+async def _keep_up(embedded: EmbeddedPostgres) -> None:
+    """Start the embedded server again when it died; connections come back by themselves."""
+    log = structlog.get_logger(__name__)
+    while True:
+        await asyncio.sleep(0.5)
+        if not await asyncio.to_thread(embedded.is_up):
+            log.warning("the embedded Postgres is gone, starting it again")
+            try:
+                await asyncio.to_thread(embedded.start)
+            except RuntimeError as error:
+                log.error("the embedded Postgres does not start", reason=str(error))
+
+
+@asynccontextmanager
+async def build(settings: Settings, *, pool_size: int = 10) -> AsyncIterator[Application]:
+    """Build everything, refusing with every problem at once where something cannot be honoured."""
+    async with AsyncExitStack() as stack:
+        surfaces, toolsets = build_integrations(settings)
+        for part in (*surfaces.values(), *toolsets):
+            stack.push_async_callback(part.aclose)
+        registry = Registry((*toolsets, memory_toolset()))
+        dsn = await stack.enter_async_context(conninfo(settings))
+        await migrate(dsn)
+        database = Database(dsn, size=pool_size)
+        await database.open()
+        stack.push_async_callback(database.close)
+        models = GatewayClient(
+            settings.gateway_url or settings.gateway_socket, settings.gateway_token
+        )
+        stack.push_async_callback(models.aclose)
+        configuration = Configuration()
+        prices = _Prices(settings)
+        worker_id = new_id()
+        yield Application(
+            settings=settings,
+            database=database,
+            configuration=configuration,
+            intake=Intake(database, configuration),
+            surfaces=surfaces,
+            registry=registry,
+            models=models,
+            prices=prices,
+            world=InstalledWorld(
+                surfaces=surfaces, registry=registry, models=models, prices=prices
+            ),
+            kit=Kit(
+                worker=worker_id,
+                database=database,
+                configuration=configuration,
+                surfaces=surfaces,
+                registry=registry,
+                models=models,
+                prices=prices,
+                courier=Courier(database, surfaces, worker_id),
+            ),
+        )
+
+
+class _Prices:
+    """The price book of a workspace, made once per manifest."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._scripts = settings.scripts
+        self._books: dict[int, tuple[WorkspaceManifest, PriceBook]] = {}
+
+    def __call__(self, workspace: WorkspaceManifest) -> PriceBook:
+        known = self._books.get(id(workspace))
+        if known is None or known[0] is not workspace:
+            if len(self._books) > 100:  # noqa: PLR2004  # manifests change rarely
+                self._books.clear()
+            known = (workspace, PriceBook(_overrides(workspace), scripts=self._scripts))
+            self._books[id(workspace)] = known
+        return known[1]
+
+
+def _overrides(workspace: WorkspaceManifest) -> dict[str, PriceOverride]:
+    return {
+        model: PriceOverride(
+            price=Price(
+                input_per_million=price.input_per_million,
+                output_per_million=price.output_per_million,
+                cached_per_million=price.cached_per_million,
+            ),
+            max_output_tokens=price.max_output_tokens,
+            context_window=price.context_window,
+        )
+        for model, price in workspace.spec.prices.items()
+    }
+
+
+def build_integrations(settings: Settings) -> tuple[dict[str, Surface], list[Toolset]]:
+    """The configured faces of every installed integration.
+
+    Raises:
+        Misconfigured: with the problems of all of them
+    """
+    surfaces: dict[str, Surface] = {}
+    toolsets: list[Toolset] = []
+    problems: list[str] = []
+    for integration in discover().values():
+        try:
+            _add(integration, settings, surfaces, toolsets)
+        except Misconfigured as error:
+            problems += error.problems or [str(error)]
+    if problems:
+        message = "The settings are refused: " + "; ".join(problems)
+        raise Misconfigured(message, problems=problems)
+    return surfaces, toolsets
+
+
+def _add(
+    integration: Integration,
+    settings: Settings,
+    surfaces: dict[str, Surface],
+    toolsets: list[Toolset],
+) -> None:
+    if integration.surface is not None:
+        surface = integration.surface(settings.environ)
+        if surface is not None:
+            surfaces[surface.name] = surface
+    if integration.toolset is not None:
+        toolset = integration.toolset(settings.environ)
+        if toolset is not None:
+            toolsets.append(toolset)
+
+
+def set_up_logging(level: str) -> None:
+    """JSON lines on standard error."""
+    numeric: int = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(numeric),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries speak up only when something is wrong; procrastinate logs every job at INFO.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+
+

@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values and pure rules, no I/O."""

@@ -1,0 +1,37 @@
+"""Agents and the revisions of their manifests."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from openloop.domain.ids import AgentId, RevisionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inactive:
+    """A part of a manifest that was taken and cannot work yet, with the reason."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One applied manifest; `source` is the text as it was applied."""
+
+    id: RevisionId
+    agent_id: AgentId
+    number: int
+    source: str
+    digest: str
+    inactive: tuple[Inactive, ...]
+    applied_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent by name, with its live revision."""
+
+    id: AgentId
+    name: str
+    live_revision_id: RevisionId
+    created_at: datetime

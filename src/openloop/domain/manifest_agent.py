@@ -1,0 +1,382 @@
+"""The Agent manifest: where an agent listens, what it may do, who decides, what it may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from typing import Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Le, Len
+from pydantic import Discriminator
+
+from openloop.domain.manifest_parts import (
+    ChannelName,
+    Count,
+    Distinct,
+    Dollars,
+    Few,
+    GatedPermission,
+    Label,
+    McpToolName,
+    ModelName,
+    Permission,
+    Reference,
+    RepoName,
+    ServerAddress,
+    Slug,
+    Some,
+    ToolName,
+    part,
+)
+from openloop.domain.strict_yaml import Path
+
+SurfaceName: TypeAlias = Literal["slack", "discord", "github", "linear", "zoom", "console"]
+Wake: TypeAlias = Literal["mention", "followup"]
+McpEffect: TypeAlias = Literal["read", "write", "destroy"]
+Repos: TypeAlias = Annotated[tuple[RepoName, ...], Some, Distinct]
+
+
+@part
+class AgentMetadata:
+    """Which agent this is, and in which workspace."""
+
+    name: Slug
+    workspace: Slug
+
+
+# --- surfaces ------------------------------------------------------------------------------------
+
+
+@part
+class ChannelBinding:
+    """A channel in which the agent is addressed."""
+
+    type: Literal["slack", "discord", "zoom"]
+    channel: ChannelName
+
+    @property
+    def place(self) -> str:
+        """What the manifest calls the place; resolved to a stable id when it is applied."""
+        return self.channel
+
+
+@part
+class RepositoryBinding:
+    """A repository in whose issues and pull requests the agent is addressed."""
+
+    type: Literal["github"]
+    repo: RepoName
+
+    @property
+    def place(self) -> str:
+        """The repository."""
+        return self.repo
+
+
+@part
+class TeamBinding:
+    """A Linear team in whose issues the agent is addressed."""
+
+    type: Literal["linear"]
+    team: Label
+
+    @property
+    def place(self) -> str:
+        """The team."""
+        return self.team
+
+
+@part
+class ConsoleBinding:
+    """The terminal of whoever runs `openloop chat`."""
+
+    type: Literal["console"]
+
+    @property
+    def place(self) -> str:
+        """The terminal has one place."""
+        return "console"
+
+
+SurfaceBinding: TypeAlias = Annotated[
+    ChannelBinding | RepositoryBinding | TeamBinding | ConsoleBinding, Discriminator("type")
+]
+
+# --- memory and models ---------------------------------------------------------------------------
+
+
+@part
+class MemorySpec:
+    """What the agent may remember, and for how long."""
+
+    scope: Literal["channel"] = "channel"
+    backend: Literal["postgres"] = "postgres"
+    retention_days: Annotated[Count, Ge(1), Le(3650)] = 30
+
+
+@part
+class Match:
+    """What a route looks at; both, where both are given."""
+
+    task: Slug | None = None
+    surface: SurfaceName | None = None
+
+
+@part
+class Route:
+    """The model for runs that match."""
+
+    match: Match
+    model: ModelName
+
+
+@part
+class Timeouts:
+    """How long one call to a model may take."""
+
+    call_seconds: Annotated[Count, Ge(1), Le(900)] = 120
+
+
+@part
+class ModelPolicy:
+    """Which model answers: the first route that matches, else the default."""
+
+    default: ModelName
+    routes: Annotated[tuple[Route, ...], Few] = ()
+    timeouts: Timeouts = Timeouts()
+
+
+# --- tools ---------------------------------------------------------------------------------------
+
+
+@part
+class NativeTool:
+    """A toolset of an integration, and which of its permissions the agent has."""
+
+    name: ToolName
+    type: Literal["native"]
+    permissions: Annotated[tuple[Permission, ...], Some, Distinct]
+    repos: Repos | None = None
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """The permissions as `approvals` names them (`github.issues:write`)."""
+        return tuple(f"{self.name}.{permission}" for permission in self.permissions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Those of them that change something."""
+        return tuple(name for name in self.gated if not name.endswith(":read"))
+
+
+@part
+class McpTool:
+    """An MCP server, and which of its tools the agent may call.
+
+    A tool without an effect counts as `write`; what the server says of itself is never asked.
+    """
+
+    name: ToolName
+    type: Literal["mcp"]
+    server: ServerAddress
+    permissions: Annotated[tuple[McpToolName, ...], Some, Distinct]
+    effects: Annotated[Mapping[McpToolName, McpEffect], Few] = field(
+        default_factory=dict[str, McpEffect]
+    )
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """The tools as `approvals` names them (`ci-logs.list_runs`)."""
+        return tuple(f"{self.name}.{permission}" for permission in self.permissions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Those of them that may change something."""
+        reads = {tool for tool, effect in self.effects.items() if effect == "read"}
+        return tuple(f"{self.name}.{tool}" for tool in self.permissions if tool not in reads)
+
+
+ToolGrant: TypeAlias = Annotated[NativeTool | McpTool, Discriminator("type")]
+
+# --- approvals and limits ------------------------------------------------------------------------
+
+
+@part
+class StandingRule:
+    """A write that is not held: exactly this permission, in exactly these repositories."""
+
+    permission: GatedPermission
+    repos: Repos | None = None
+
+
+@part
+class Approvals:
+    """Who decides held writes. Every write is held unless `allow` names it."""
+
+    require_for: Annotated[tuple[GatedPermission, ...], Few, Distinct] = ()
+    approvers: Annotated[tuple[Reference, ...], Few, Distinct] = ()
+    allow: Annotated[tuple[StandingRule, ...], Few] = ()
+    expires_hours: Annotated[Count, Ge(1), Le(720)] = 72
+
+
+@part
+class AgentBudget:
+    """What the agent may spend in a calendar month (UTC), and on one run."""
+
+    monthly_usd: Dollars
+    per_task_usd: Dollars
+    on_exceeded: Literal["block"] = "block"
+
+
+@part
+class Limits:
+    """Where a run ends by itself."""
+
+    steps: Annotated[Count, Ge(1), Le(200)] = 20
+    output_tokens: Annotated[Count, Ge(256), Le(200_000)] = 4096
+    wall_minutes: Annotated[Count, Ge(1), Le(1440)] = 30
+
+
+@part
+class AgentSpec:
+    """Everything that an agent is; what is absent is the strictest it can be."""
+
+    surfaces: Annotated[tuple[SurfaceBinding, ...], Few] = ()
+    instructions: Annotated[str, Len(0, 20_000)] = ""
+    memory: MemorySpec = MemorySpec()
+    model_policy: ModelPolicy
+    tools: Annotated[tuple[ToolGrant, ...], Few] = ()
+    approvals: Approvals = Approvals()
+    budget: AgentBudget
+    limits: Limits = Limits()
+    wake: Annotated[tuple[Wake, ...], Some, Distinct] = ("mention", "followup")
+    guests: Literal["deny"] = "deny"
+
+
+@part
+class AgentManifest:
+    """One agent."""
+
+    metadata: AgentMetadata
+    spec: AgentSpec
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Every model that a run of this agent may use."""
+        policy = self.spec.model_policy
+        return frozenset((policy.default, *(route.model for route in policy.routes)))
+
+
+# --- rules that look at more than one value ------------------------------------------------------
+
+Finding: TypeAlias = tuple[str, Path, str]
+"""A code, the path it is about, and a sentence."""
+
+
+def findings(agent: AgentManifest) -> Iterator[Finding]:
+    """What is wrong although every single value is well-formed."""
+    yield from _doubled(agent.spec)
+    yield from _routes(agent.spec)
+    yield from _effects(agent.spec)
+    yield from _approvers(agent.spec)
+    yield from _gated_names(agent.spec)
+    yield from _standing_rules(agent.spec)
+
+
+def _doubled(spec: AgentSpec) -> Iterator[Finding]:
+    places = [(surface.type, surface.place.removeprefix("#")) for surface in spec.surfaces]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            message = f"The {place[0]} place {place[1]!r} is bound twice"
+            yield "manifest_duplicate", ("spec", "surfaces", index), message
+    names = [tool.name for tool in spec.tools]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            message = f"Two tools are called {name!r}"
+            yield "manifest_duplicate", ("spec", "tools", index, "name"), message
+
+
+def _routes(spec: AgentSpec) -> Iterator[Finding]:
+    matches = [route.match for route in spec.model_policy.routes]
+    for index, match in enumerate(matches):
+        path: Path = ("spec", "model_policy", "routes", index, "match")
+        if match == Match():
+            yield "manifest_invalid_value", path, "A route needs a task or a surface to match"
+        elif match in matches[:index]:
+            yield "manifest_duplicate", path, "An earlier route matches the same runs"
+
+
+def _effects(spec: AgentSpec) -> Iterator[Finding]:
+    for index, tool in enumerate(spec.tools):
+        if not isinstance(tool, McpTool):
+            continue
+        for name in tool.effects:
+            if name not in tool.permissions:
+                message = f"{name!r} is not among this tool's permissions"
+                yield "manifest_invalid_value", ("spec", "tools", index, "effects", name), message
+
+
+def _approvers(spec: AgentSpec) -> Iterator[Finding]:
+    if spec.approvals.approvers:
+        return
+    if spec.approvals.require_for:
+        held, path = spec.approvals.require_for[0], ("spec", "approvals", "require_for")
+    else:
+        writing = [(index, tool.writes[0]) for index, tool in enumerate(spec.tools) if tool.writes]
+        if not writing:
+            return
+        index, held = writing[0]
+        path = ("spec", "tools", index, "permissions")
+    message = f"{held!r} is held for a person and nobody may decide: name spec.approvals.approvers"
+    yield "approvers_missing", path, message
+
+
+def _gated_names(spec: AgentSpec) -> Iterator[Finding]:
+    """MCP tools have names, native toolsets have `resource:verb`; a mix-up would gate nothing."""
+    rules = [
+        (("require_for", index), name) for index, name in enumerate(spec.approvals.require_for)
+    ]
+    kinds = {tool.name: tool.type for tool in spec.tools}
+    for where, name in rules:
+        toolset, _, rest = name.partition(".")
+        if kinds.get(toolset) == "mcp":
+            if ":" in rest:
+                message = f"{toolset!r} is an MCP server: write {toolset}.TOOL"
+                yield "manifest_invalid_value", ("spec", "approvals", *where), message
+        elif ":" not in rest:
+            message = f"{name!r} names no verb: write {name}:write"
+            yield "manifest_invalid_value", ("spec", "approvals", *where), message
+
+
+def _standing_rules(spec: AgentSpec) -> Iterator[Finding]:
+    tools = {name: tool for tool in spec.tools for name in tool.gated}
+    seen: set[str] = set()
+    for index, rule in enumerate(spec.approvals.allow):
+        path: Path = ("spec", "approvals", "allow", index)
+        tool = tools.get(rule.permission)
+        if rule.permission in seen:
+            message = f"{rule.permission!r} has a rule already: put the repositories together"
+            yield "manifest_duplicate", (*path, "permission"), message
+        seen.add(rule.permission)
+        if tool is None:
+            message = f"{rule.permission!r} is allowed here and granted by no tool"
+            yield "standing_rule_not_granted", (*path, "permission"), message
+        elif rule.permission in spec.approvals.require_for:
+            message = f"{rule.permission!r} is in require_for too: it cannot be held and not held"
+            yield "standing_rule_contradicted", (*path, "permission"), message
+        if isinstance(tool, NativeTool):
+            yield from _rule_repos(path, rule, tool)
+        elif tool is not None and rule.repos is not None:
+            message = "An MCP tool has no repositories"
+            yield "manifest_invalid_value", (*path, "repos"), message
+
+
+def _rule_repos(path: Path, rule: StandingRule, tool: NativeTool) -> Iterator[Finding]:
+    if rule.repos is None:
+        message = "A standing rule names the repositories it is for: add repos"
+        yield "manifest_missing_key", path, message
+        return
+    for index, repo in enumerate(rule.repos):
+        if tool.repos is not None and repo not in tool.repos:
+            message = f"{repo!r} is not among the repositories of {tool.name!r}"
+            yield "manifest_invalid_value", (*path, "repos", index), message

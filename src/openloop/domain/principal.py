@@ -1,0 +1,66 @@
+"""People and services, and what their roles let them do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from openloop.domain.ids import PrincipalId, WorkspaceId
+
+
+class Role(StrEnum):
+    """Roles of a workspace. An admin or owner does not vote unless also approver."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+
+class Right(StrEnum):
+    """What an API call needs."""
+
+    SEE = "see"
+    RUN = "run"
+    VOTE = "vote"
+    CONFIGURE = "configure"
+    AUDIT = "audit"
+    TOKENS = "tokens"
+
+
+RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.SEE}),
+    Role.OPERATOR: frozenset({Right.SEE, Right.RUN}),
+    Role.APPROVER: frozenset({Right.SEE, Right.VOTE, Right.AUDIT}),
+    Role.ADMIN: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT}),
+    Role.OWNER: frozenset(
+        {Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS}
+    ),
+}
+
+
+def rights_of(roles: tuple[Role, ...]) -> frozenset[Right]:
+    """The union of what the roles grant."""
+    return frozenset().union(*(RIGHTS[role] for role in roles))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person or a service of a workspace."""
+
+    id: PrincipalId
+    name: str
+    kind: Literal["person", "service"]
+    roles: tuple[Role, ...]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes an API call, as the token says and the live roles allow."""
+
+    workspace: WorkspaceId
+    principal: PrincipalId
+    name: str
+    rights: frozenset[Right]
+    token_id: str

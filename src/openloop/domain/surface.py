@@ -1,0 +1,260 @@
+"""The language spoken between surfaces and the runtime: addresses, what comes in, what goes out.
+
+Addresses are opaque to the runtime. Everything here is a value that survives a round trip
+through a row, since rows are the only seam between the two sides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where people talk: a Slack channel, a GitHub repository, a terminal.
+
+    `tenant` is the installation (a Slack team id), `container` the stable id inside it.
+    """
+
+    surface: str
+    tenant: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """One thread in a place; `root` is the id of its first message."""
+
+    place: Place
+    root: str
+
+
+ActorKind = Literal["human", "bot", "self", "system"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who did something on a surface, by stable id; `name` is for display and carries no right."""
+
+    surface: str
+    tenant: str
+    id: str
+    name: str = ""
+    kind: ActorKind = "human"
+
+
+PersonKind = Literal["member", "guest", "external", "bot", "deactivated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """What the platform says of an actor, looked up in the worker, never in `accept`."""
+
+    id: str
+    name: str
+    kind: PersonKind
+
+
+Transport = Literal["http", "socket", "console"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One raw delivery of a platform. Header names are lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+    transport: Transport = "http"
+
+
+InboundKind = Literal["message", "choice", "edited", "deleted", "stopped"]
+Addressed = Literal["mention", "dm", "followup"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A click on a button of ours: which one, and the opaque token it carried."""
+
+    action: str
+    token: str
+    message_id: str
+    response_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """One normalised event.
+
+    `delivery_key` is the platform's delivery id; `subject_key` names what the event is about and
+    is the same for twins (Slack sends `app_mention` and `message` for one human message). Both
+    are unique in the store: a redelivery and a twin are each taken once.
+    """
+
+    delivery_key: str
+    subject_key: str
+    kind: InboundKind
+    thread: Thread
+    actor: Actor
+    message_id: str
+    occurred_at: datetime
+    text: str = ""
+    addressed: Addressed = "followup"
+    choice: Choice | None = None
+    attempt: int = 0
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReply:
+    """What a platform wants to read in the answer to a delivery."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A delivery that verified: events to commit, and a literal answer where one is due."""
+
+    events: tuple[Inbound, ...] = ()
+    reply: HttpReply | None = None
+
+
+class Rejected(Exception):
+    """A delivery that is refused before anything is stored; `status` is 400, 401 or 413."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadMessage:
+    """A message of the human thread, as read from the platform."""
+
+    id: str
+    author_id: str
+    author_name: str
+    sent_at: datetime
+    text: str
+    by_us: bool = False
+    by_bot: bool = False
+    link: str = ""
+
+
+# --- out -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A choice offered with a message; `token` is opaque and random, the row behind it decides."""
+
+    action: str
+    label: str
+    token: str
+    style: Literal["default", "primary", "danger"] = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One labelled line of a card."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """An approval as people see it: rendered by the control plane from the bytes that will run.
+
+    `title` says what will happen, `fields` and `body` show every argument, `reason` is the model's
+    own words and is shown apart, `notes` are ours (solo mode, expiry, who may decide).
+    """
+
+    title: str
+    fields: tuple[Field, ...] = ()
+    body: str = ""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Post `markdown` into the thread. Live mentions in it are neutralised unless listed."""
+
+    markdown: str
+    buttons: tuple[Button, ...] = ()
+    footer: str = ""
+    mention_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStatus:
+    """Show what the agent is doing; the last one wins and an empty text clears it."""
+
+    text: str
+    state: Literal["working", "waiting", "idle"] = "working"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Post an approval card with its buttons."""
+
+    card: Card
+    buttons: tuple[Button, ...]
+    mention_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Replace the rendered copy `message_id` of a card: no buttons any more, and what came of it."""
+
+    message_id: str
+    card: Card
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """Replace the text of an earlier message of ours."""
+
+    message_id: str
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whisper:
+    """Tell one person something in the thread that nobody else sees (an answer to a click)."""
+
+    to_id: str
+    markdown: str
+
+
+Op = Say | SetStatus | Ask | Settle | Amend | Whisper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of an op.
+
+    done: it is there, `message_ids` name its parts. refused: the platform will never take it.
+    retry: nothing was sent, try again at `retry_at`. unknown: the answer was lost; look it up.
+    """
+
+    outcome: Literal["done", "refused", "retry", "unknown"]
+    message_ids: tuple[str, ...] = ()
+    retry_at: datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of `doctor`: what was looked at, whether it is well, and what to do if not."""
+
+    subject: str
+    ok: bool
+    detail: str
+    remedy: str = ""

@@ -1,0 +1,1 @@
+"""The console: talk to an agent in a terminal."""

@@ -1,0 +1,169 @@
+"""The gateway process: it alone holds provider keys, and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import stat
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import uvloop
+from aiohttp import web
+
+from openloop.domain.errors import Misconfigured
+from openloop.models.remote import RemoteModels
+from openloop.models.routes import Gateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_SOCKET_PATH: Final = 107 if os.uname().sysname == "Linux" else 103
+_PROBE_SECONDS: Final = 1.0
+_IDLE_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """How a gateway is started.
+
+    `tcp` needs a `token`; a token, where there is one, is asked for on the socket too. `warm`
+    loads litellm at the start; without it, the first call of a real model does. `parent_fd` is
+    the reading end of a pipe: the gateway stops when its other end closes.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    socket_path: Path | None = None
+    tcp: tuple[str, int] | None = None
+    token: str | None = field(default=None, repr=False)
+    scripts: Path | None = None
+    warm: bool = False
+    parent_fd: int | None = None
+    concurrency: int = 64
+    waiting: int = 256
+    warm_wait_seconds: float = 5
+    drain_seconds: float = 10
+
+
+def run_gateway(config: GatewayConfig) -> int:
+    """Serve until SIGTERM, SIGINT or the end of the parent; the process's exit status."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(config))
+
+
+async def _run(config: GatewayConfig) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if config.parent_fd is not None:
+        loop.add_reader(config.parent_fd, _stop_at_end, config.parent_fd, stop)
+    return await serve_gateway(config, stop)
+
+
+async def serve_gateway(config: GatewayConfig, stop: asyncio.Event) -> int:
+    """Serve until `stop`; 0, or 1 where litellm was needed and could not be loaded."""
+    async with open_gateway(config) as remote:
+        remote.on_failure = stop.set
+        await stop.wait()
+        logger.info("gateway stops, open calls have %.0f s", config.drain_seconds)
+    return 1 if remote.loading == "failed" else 0
+
+
+@asynccontextmanager
+async def open_gateway(config: GatewayConfig) -> AsyncGenerator[RemoteModels]:
+    """A gateway that serves inside the block; at its end, open calls may finish.
+
+    Raises Misconfigured where it cannot be started as it is told to.
+    """
+    _check(config)
+    remote = RemoteModels(
+        config.environ,
+        concurrency=config.concurrency,
+        waiting=config.waiting,
+        warm_wait_seconds=config.warm_wait_seconds,
+    )
+    gateway = Gateway(
+        remote=remote, scripts=config.scripts, environ=config.environ, token=config.token
+    )
+    # A caller that goes away takes its provider call with it: nobody would read the answer.
+    runner = web.AppRunner(
+        gateway.application(),
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=config.drain_seconds,
+        keepalive_timeout=_IDLE_SECONDS,
+    )
+    await runner.setup()
+    bound: Path | None = None
+    try:
+        if config.socket_path is not None:
+            listener = _unix_socket(config.socket_path)
+            bound = config.socket_path
+            await web.SockSite(runner, listener).start()
+        if config.tcp is not None:
+            host, port = config.tcp
+            await web.TCPSite(runner, host, port).start()
+        if config.warm:
+            remote.warm()
+        yield remote
+    finally:
+        await runner.cleanup()
+        if bound is not None:  # else it is another gateway's
+            bound.unlink(missing_ok=True)
+
+
+def _check(config: GatewayConfig) -> None:
+    problems: list[str] = []
+    if config.socket_path is None and config.tcp is None:
+        problems.append("The model gateway needs a socket path or a TCP address")
+    if config.tcp is not None and not config.token:
+        problems.append("The model gateway needs a token to be reached over TCP")
+    path = config.socket_path
+    if path is not None and len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        problems.append(f"A socket path has at most {_LONGEST_SOCKET_PATH} bytes: {str(path)!r}")
+    if config.scripts is not None and not config.scripts.is_dir():
+        problems.append(f"The scripts folder {str(config.scripts)!r} is not a folder")
+    if problems:
+        raise Misconfigured("; ".join(problems), problems=problems)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """A listening socket that only this user reaches. A dead gateway's socket is replaced."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            message = f"There is something at {str(path)!r} that is not a socket"
+            raise Misconfigured(message)
+        if _is_served(path):
+            message = f"Another model gateway serves {str(path)!r}"
+            raise Misconfigured(message)
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return listener
+
+
+def _is_served(path: Path) -> bool:
+    """True where somebody listens. Connecting to a local socket does not wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        return probe.connect_ex(str(path)) == 0
+
+
+def _stop_at_end(parent_fd: int, stop: asyncio.Event) -> None:
+    if not os.read(parent_fd, 1024):
+        asyncio.get_running_loop().remove_reader(parent_fd)
+        stop.set()

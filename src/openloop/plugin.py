@@ -1,0 +1,155 @@
+"""What an integration's author imports: Integration, Surface, Toolset, Tool and `discover`.
+
+An integration is a folder with one object named in the entry-point group
+`openloop.integrations`. It imports `openloop.domain` and this module, and nothing else of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+from openloop.domain.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from openloop.domain.surface import (
+        Accepted,
+        Card,
+        Delivery,
+        Finding,
+        Op,
+        Person,
+        Place,
+        Receipt,
+        Thread,
+        ThreadMessage,
+    )
+    from openloop.domain.tool import Arguments, CallContext, Effect, ToolResult
+
+GROUP = "openloop.integrations"
+
+
+class Sink(Protocol):
+    """Where a surface that listens by itself (Socket Mode) hands in what it accepted.
+
+    Returns when the events are committed; raises where they could not be, and then the platform
+    must not be told that they were.
+    """
+
+    async def __call__(self, accepted: Accepted) -> None: ...
+
+
+class Surface(Protocol):
+    """A platform on which people talk to agents: pure translation and I/O, no policy."""
+
+    name: str
+
+    def accept(self, delivery: Delivery) -> Accepted:
+        """Verify and decode, with no network. Raises `Rejected`."""
+        ...
+
+    async def perform(self, op: Op, thread: Thread, *, key: str) -> Receipt:
+        """Carry out one op. `key` is its idempotency key and must be findable afterwards."""
+        ...
+
+    async def look_up(self, op: Op, thread: Thread, *, key: str) -> Receipt:
+        """Find out what became of an ambiguous op: done, retry (it is not there) or unknown."""
+        ...
+
+    async def history(self, thread: Thread, *, limit: int) -> Sequence[ThreadMessage]:
+        """The newest `limit` messages of a thread, oldest first."""
+        ...
+
+    async def person(self, tenant: str, user_id: str) -> Person:
+        """What the platform says of a user; kind `unknown` where it does not say."""
+        ...
+
+    async def find_place(self, name: str) -> Place | None:
+        """The place that people call `name` (`#dev-platform`), by stable id."""
+        ...
+
+    async def listen(self, sink: Sink) -> None:
+        """Receive by an outbound connection until cancelled; returns at once where there is none."""
+        ...
+
+    async def check(self) -> Sequence[Finding]:
+        """What `doctor` shows: token, scopes, reachability."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One thing an agent may do.
+
+    `permission` is what a manifest grants (`issues:write`), `effect` what it does to the world,
+    `resource` the thing it touches (`acme/platform`), compared with the manifest before anything
+    is called. `render` shows a call to people from its arguments alone. `look_up` says what became
+    of a write whose answer was lost: a result where that is certain, else None.
+
+    `call` raises `TryLater` where nothing was sent and `AmbiguousEffect` where it may have been.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+    permission: str
+    effect: Effect
+    call: Callable[[Arguments, CallContext], Awaitable[ToolResult]]
+    render: Callable[[Arguments], Card]
+    resource: Callable[[Arguments], str] | None = None
+    look_up: Callable[[Arguments, CallContext], Awaitable[ToolResult | None]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolset:
+    """The tools of one integration under one name; a model sees `name__tool`."""
+
+    name: str
+    tools: Sequence[Tool]
+    check: Callable[[], Awaitable[Sequence[Finding]]]
+    aclose: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """An environment variable of an integration, for validation and the settings reference."""
+
+    name: str
+    meaning: str
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integration:
+    """A folder with several faces.
+
+    Each factory takes the environment and returns None where the integration is not configured;
+    it raises `Misconfigured` with every problem where it is configured wrongly.
+    """
+
+    name: str
+    variables: Sequence[Variable] = ()
+    surface: Callable[[Mapping[str, str]], Surface | None] | None = None
+    toolset: Callable[[Mapping[str, str]], Toolset | None] | None = None
+
+
+def discover() -> Mapping[str, Integration]:
+    """Every installed integration by name; two of one name are refused."""
+    found: dict[str, Integration] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        integration = point.load()
+        if not isinstance(integration, Integration):
+            message = f"Entry point {point.name!r} in {GROUP} is not an Integration"
+            raise Misconfigured(message)
+        if integration.name in found:
+            message = f"Two installed integrations are called {integration.name!r}"
+            raise Misconfigured(message)
+        found[integration.name] = integration
+    return found

@@ -1,0 +1,1 @@
+"""What turns a queued run into an answer."""

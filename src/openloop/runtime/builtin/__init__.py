@@ -1,0 +1,1 @@
+"""Toolsets that change our own rows."""

@@ -1,0 +1,265 @@
+"""Making the calls of a model step: reads together, everything else one after the other.
+
+A write is journaled as started before it is made. Where its answer was lost it is looked up by
+its idempotency key; where that is not certain either, a person is asked what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from openloop.actions import claims, effects
+from openloop.domain.approval import ApprovalState
+from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater
+from openloop.domain.step import StepState
+from openloop.domain.tool import CallContext, Effect, ToolResult
+from openloop.runtime import gate, remembering
+from openloop.runtime.builtin import memory
+from openloop.tools.results import bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from openloop.actions.claims import Work
+    from openloop.actions.configuration import Governing
+    from openloop.domain.approval import Approval
+    from openloop.domain.journal import Planned
+    from openloop.domain.outbox import OutboxRow
+    from openloop.domain.run import Run
+    from openloop.domain.step import Step
+    from openloop.domain.tool import Arguments
+    from openloop.runtime.kit import Kit
+
+log = structlog.get_logger(__name__)
+
+CALL_SECONDS = 60
+LOOK_UPS = 3
+POSTPONED_SECONDS = 5
+
+
+async def make_calls(kit: Kit, work: Work, run: Run, started: Sequence[Step]) -> None:
+    """Make journaled calls that were allowed at once, and record what each came to."""
+    reads = [step for step in started if step.effect is Effect.READ]
+    results = await asyncio.gather(*(_read(kit, work, run, step) for step in reads))
+    for step, result in zip(reads, results, strict=True):
+        await effects.finish(kit.database, work, run, step, result, approval=None)
+    for step in started:
+        if step.effect is Effect.NOTE:
+            await _note(kit, work, run, step)
+        elif step.effect is not Effect.READ:
+            await _write(kit, work, run, step, approval=None)
+
+
+async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -> bool:
+    """Go on with calls that are not finished; True once the conversation was let go.
+
+    Held ones are used up, refused, or waited for; started ones were begun by a worker that died.
+    """
+    asks = {approval.step_seq: approval for approval in work.approvals}
+    waiting: list[Approval] = []
+    for planned in calls:
+        step = planned.step
+        assert step is not None  # noqa: S101  # all calls of a step are journaled in one commit
+        approval = asks.get(step.seq)
+        if step.state is StepState.STARTED:
+            if await _recover(kit, work, run, step, approval) is None:
+                return False
+            continue
+        assert approval is not None  # noqa: S101  # a held step has its approval
+        if await _go_on(kit, work, run, step, approval):
+            waiting.append(approval)
+    if waiting:
+        return await claims.park(
+            kit.database, work, run, wake_at=effects.earliest_expiry(waiting)
+        )
+    return False
+
+
+async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:
+    """Do what an approval's state asks for; True where it has to be waited for."""
+    match approval.state:
+        case ApprovalState.PENDING:
+            return not await effects.expire(kit.database, work, run, approval)
+        case ApprovalState.UNKNOWN:
+            return True
+        case ApprovalState.APPROVED:
+            return await _execute(kit, work, run, step, approval)
+        case ApprovalState.EXECUTED:
+            result = ToolResult.done({"note": "A person looked and says that this happened."})
+            await effects.finish(kit.database, work, run, step, result, approval=approval)
+            return False
+        case ApprovalState.DENIED | ApprovalState.EXPIRED | ApprovalState.WITHDRAWN:
+            await effects.refuse(kit.database, work, run, step, approval)
+            return False
+        case ApprovalState.STALE | ApprovalState.EXECUTING | ApprovalState.FAILED:
+            result = ToolResult.failed(f"The approval is {approval.state}")
+            await effects.finish(kit.database, work, run, step, result, approval=None)
+            return False
+
+
+async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:
+    """Use the approval up and run its stored bytes, once; True where it has to be tried again."""
+
+    def recheck(governing: Governing, held: Approval) -> str | None:
+        return gate.recheck(kit.registry, governing, work.conversation, held)
+
+    begun = await effects.begin(
+        kit.database, kit.configuration, work, run, step, approval, recheck=recheck
+    )
+    if begun.state is StepState.FINISHED:
+        return False
+    return await _write(kit, work, run, begun, approval=approval)
+
+
+async def _write(
+    kit: Kit, work: Work, run: Run, step: Step, *, approval: Approval | None
+) -> bool:
+    """Make a journaled write; True where nothing was sent and it has to be tried again later."""
+    arguments = _arguments(step, approval)
+    registered = kit.registry.find(step.name)
+    assert registered is not None  # noqa: S101  # the gate has just found it
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            result = await registered.tool.call(arguments, context_of(step))
+    except TryLater as later:
+        if approval is None:
+            result = ToolResult.failed(str(later))
+        else:
+            await effects.put_back(kit.database, work, run, step, approval)
+            await claims.release_failed(
+                kit.database, work.claim, after_seconds=await _delay(kit, work, later.retry_at)
+            )
+            raise Postponed from later
+    except (AmbiguousEffect, TimeoutError):
+        return await _resolve(kit, work, run, step, approval)
+    except OpenLoopError as error:
+        result = ToolResult.failed(str(error))
+    await _finish(kit, work, run, step, result, approval=approval)
+    return False
+
+
+class Postponed(Exception):
+    """The conversation was let go in the middle of a step; the sweep comes back to it."""
+
+
+async def _recover(
+    kit: Kit, work: Work, run: Run, step: Step, approval: Approval | None
+) -> Step | None:
+    """Go on with a call that a dead worker had begun: reads again, writes are looked up."""
+    if step.effect is Effect.READ:
+        result = await _read(kit, work, run, step)
+        await effects.finish(kit.database, work, run, step, result, approval=None)
+        return step
+    if step.effect is Effect.NOTE:
+        await _note(kit, work, run, step)
+        return step
+    await _resolve(kit, work, run, step, approval)
+    return None
+
+
+async def _resolve(
+    kit: Kit, work: Work, run: Run, step: Step, approval: Approval | None
+) -> bool:
+    """Find out what became of a write; where nothing certain is found, show `unknown` and ask."""
+    found = await look_up(kit, step, approval)
+    if found is not None:
+        await _finish(kit, work, run, step, found, approval=approval)
+        return False
+    if approval is None:
+        result = ToolResult(
+            outcome="unknown",
+            content={"unknown": "The answer was lost. Do not repeat this; tell the people."},
+        )
+        await effects.finish(kit.database, work, run, step, result, approval=None)
+        return False
+    card = await effects.mark_unknown(
+        kit.database, kit.configuration, work, run, step, approval
+    )
+    await _deliver(kit, work, card)
+    return True
+
+
+async def look_up(kit: Kit, step: Step, approval: Approval | None) -> ToolResult | None:
+    """Ask the other side, a few times, whether a write is there; None where it is not certain."""
+    registered = kit.registry.find(step.name)
+    if registered is None or registered.tool.look_up is None:
+        return None
+    for attempt in range(LOOK_UPS):
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                found = await registered.tool.look_up(_arguments(step, approval), context_of(step))
+        except (OpenLoopError, TimeoutError):
+            found = None
+        if found is not None:
+            return found
+        if attempt + 1 < LOOK_UPS:
+            await asyncio.sleep(0.5 * (attempt + 1))
+    return None
+
+
+async def _finish(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    step: Step,
+    result: ToolResult,
+    *,
+    approval: Approval | None,
+) -> None:
+    _, row = await effects.finish(
+        kit.database, work, run, step, bounded(result), approval=approval
+    )
+    await _deliver(kit, work, row)
+
+
+async def _deliver(kit: Kit, work: Work, row: OutboxRow | None) -> None:
+    if row is not None and row.state == "sending":
+        await kit.courier.deliver(work.workspace, row, work.conversation.thread)
+
+
+async def _read(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
+    if step.name == memory.SEARCH:
+        return await remembering.search(kit, work, run, _arguments(step, None))
+    registered = kit.registry.find(step.name)
+    if registered is None:
+        return ToolResult.failed("The tool is not there any more")
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            return bounded(await registered.tool.call(_arguments(step, None), context_of(step)))
+    except TimeoutError:
+        return ToolResult.failed(f"No answer within {CALL_SECONDS} s")
+    except OpenLoopError as error:
+        return ToolResult.failed(str(error))
+
+
+async def _note(kit: Kit, work: Work, run: Run, step: Step) -> None:
+    result = await remembering.note(kit, work, run, step)
+    await effects.finish(kit.database, work, run, step, result, approval=None)
+
+
+def _arguments(step: Step, approval: Approval | None) -> Arguments:
+    """The bytes that were approved, or the arguments that were journaled."""
+    if approval is not None:
+        return orjson.loads(approval.arguments)
+    arguments = step.input.get("arguments")
+    assert isinstance(arguments, dict)  # noqa: S101  # written by us
+    return arguments
+
+
+def context_of(step: Step) -> CallContext:
+    """The idempotency key of a step, the same on every attempt."""
+    return CallContext(key=step.key, intended_at=step.started_at)
+
+
+async def _delay(kit: Kit, work: Work, retry_at: datetime | None) -> float:
+    if retry_at is None:
+        return POSTPONED_SECONDS
+    async with kit.database.transaction(work.workspace) as tx:
+        now = await tx.now()
+    return max(1.0, (retry_at - now).total_seconds())
+

@@ -1,0 +1,247 @@
+"""The gate: nothing the model emits carries authority.
+
+For each call, in this order: grant, schema, effect, approval. Each refusal names the rule that
+decided it. Rights of people are checked before a run starts and before a message steers it;
+budgets where a call costs money.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from typing import TYPE_CHECKING
+
+import orjson
+import rfc8785
+
+from openloop.actions.calls import Held, Judged, Refused, Started
+from openloop.domain import policy
+from openloop.domain.errors import OpenLoopError
+from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict
+from openloop.domain.surface import Card
+from openloop.domain.tool import ToolResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openloop.actions.configuration import Governing
+    from openloop.domain.approval import Approval
+    from openloop.domain.conversation import Conversation
+    from openloop.domain.model import ToolCall
+    from openloop.domain.tool import Arguments
+    from openloop.tools.registry import Registered, Registry
+
+MAX_ARGUMENT_BYTES = 64 * 1024
+MAX_CALLS = 16
+"""Calls of one model step; the rest is refused, so that a loop cannot flood a thread with cards."""
+
+
+def verdict(governing: Governing, call: Call) -> Verdict:
+    """The stricter of what the run's revision and the live one say."""
+    begun = policy.judge(call, governing.begun, governing.workspace)
+    if governing.begun is governing.live:
+        return begun
+    return policy.stricter(begun, policy.judge(call, governing.live, governing.workspace))
+
+
+def judge_calls(
+    registry: Registry,
+    governing: Governing,
+    conversation: Conversation,
+    calls: Sequence[ToolCall],
+    *,
+    first_seq: int,
+    reason: str,
+) -> list[Judged]:
+    """Decide every call of one model step. `reason` is the model's own words, shown as such."""
+    return [
+        _judge(registry, governing, conversation, call, first_seq + index, reason)
+        if index < MAX_CALLS
+        else _refused(call, first_seq + index, "limits: calls per step", "Too many calls at once")
+        for index, call in enumerate(calls)
+    ]
+
+
+def _judge(
+    registry: Registry,
+    governing: Governing,
+    conversation: Conversation,
+    call: ToolCall,
+    seq: int,
+    reason: str,
+) -> Judged:
+    registered = registry.find(call.name)
+    if registered is None:
+        return _refused(call, seq, "no such tool", f"There is no tool {call.name!r}")
+    arguments = _parse(call.arguments)
+    if isinstance(arguments, str):
+        return _refused(call, seq, "schema", arguments)
+    problem = registered.problem_with(arguments)
+    if problem is not None:
+        return _refused(call, seq, "schema", problem[:500])
+    looked_at = policy_call(registered, arguments)
+    if isinstance(looked_at, str):
+        return _refused(call, seq, "schema", looked_at)
+    match verdict(governing, looked_at):
+        case Deny(rule=rule, reason=why):
+            return _refused(call, seq, rule, why)
+        case Allow(rule=rule):
+            return Started(
+                seq=seq,
+                call=call,
+                rule=rule,
+                effect=registered.tool.effect,
+                arguments=arguments,
+            )
+        case Hold() as hold:
+            hidden = hidden_characters(arguments)
+            if hidden:
+                return _refused(call, seq, "hidden characters", hidden)
+            return _hold(
+                registered, governing, conversation, call, seq, reason, hold, arguments, looked_at
+            )
+
+
+def _hold(
+    registered: Registered,
+    governing: Governing,
+    conversation: Conversation,
+    call: ToolCall,
+    seq: int,
+    reason: str,
+    hold: Hold,
+    arguments: Arguments,
+    looked_at: Call,
+) -> Held:
+    canonical = rfc8785.dumps(arguments)  # pyright: ignore[reportArgumentType]  # parsed JSON
+    conditions = preconditions(registered, looked_at, hold, conversation)
+    card = registered.tool.render(orjson.loads(canonical))
+    notes = [*card.notes, f"Rule: {hold.rule}", f"Expires in {hold.expires_hours} h if undecided"]
+    solo = governing.workspace.spec.solo_mode
+    if solo:
+        notes.append("Solo mode: people may approve what they asked for themselves")
+    return Held(
+        seq=seq,
+        call=call,
+        rule=hold.rule,
+        effect=registered.tool.effect,
+        permission=looked_at.gated,
+        arguments=canonical,
+        preconditions=conditions,
+        hash=digest(call.name, canonical, conditions),
+        card=Card(
+            title=card.title,
+            fields=card.fields,
+            body=card.body,
+            reason=reason[:1000],
+            notes=tuple(notes),
+        ),
+        approvers=hold.approvers,
+        expires_hours=hold.expires_hours,
+        solo_mode=solo,
+    )
+
+
+def policy_call(registered: Registered, arguments: Arguments) -> Call | str:
+    """What the policy looks at, or why the arguments name nothing it could look at."""
+    resource = None
+    if registered.tool.resource is not None:
+        try:
+            resource = registered.tool.resource(arguments)
+        except OpenLoopError as error:
+            return str(error)
+    return Call(
+        toolset=registered.toolset,
+        permission=registered.tool.permission,
+        effect=registered.tool.effect,
+        resource=resource,
+    )
+
+
+def preconditions(
+    registered: Registered, call: Call, hold: Hold, conversation: Conversation
+) -> dict[str, object]:
+    """What decided that the call was held: where it differs at execution, the approval is stale."""
+    return {
+        "permission": call.gated,
+        "effect": str(call.effect),
+        "resource": call.resource or "",
+        "tool_digest": tool_digest(registered),
+        "rule": hold.rule,
+        "approvers": sorted(hold.approvers),
+        "destination": f"{conversation.surface}:{conversation.tenant}:{conversation.container}",
+    }
+
+
+def tool_digest(registered: Registered) -> str:
+    """A fingerprint of what the tool declares; a changed tool voids what was approved for it."""
+    declared = {
+        "name": registered.model_name,
+        "description": registered.tool.description,
+        "parameters": dict(registered.tool.parameters),
+        "permission": registered.tool.permission,
+        "effect": str(registered.tool.effect),
+    }
+    return hashlib.sha256(rfc8785.dumps(declared)).hexdigest()  # pyright: ignore[reportArgumentType]
+
+
+def digest(tool: str, arguments: bytes, conditions: dict[str, object]) -> str:
+    """The hash that binds an approval to the bytes that were shown and what decided the hold."""
+    bound = {"tool": tool, "arguments": arguments.decode(), "preconditions": conditions}
+    return hashlib.sha256(rfc8785.dumps(bound)).hexdigest()  # pyright: ignore[reportArgumentType]
+
+
+def recheck(
+    registry: Registry, governing: Governing, conversation: Conversation, approval: Approval
+) -> str | None:
+    """Why an approved call may not run as approved, by the rules of now; None where it may."""
+    if digest(approval.tool, approval.arguments, approval.preconditions) != approval.hash:
+        return "the stored bytes are not those that were approved"
+    registered = registry.find(approval.tool)
+    if registered is None:
+        return "the tool is not there any more"
+    arguments: Arguments = orjson.loads(approval.arguments)
+    call = policy_call(registered, arguments)
+    if isinstance(call, str) or registered.problem_with(arguments) is not None:
+        return "the tool takes other arguments now"
+    match verdict(governing, call):
+        case Deny(rule=rule):
+            return f"it is not permitted any more ({rule})"
+        case Allow():
+            return None
+        case Hold() as hold:
+            now = preconditions(registered, call, hold, conversation)
+            changed = sorted(k for k in now if now[k] != approval.preconditions.get(k))
+            return f"{', '.join(changed)} changed since it was asked" if changed else None
+
+
+def hidden_characters(value: object) -> str | None:
+    """Why people could not see what they approve: bidi and other invisible characters."""
+    if isinstance(value, str):
+        for character in value:
+            if unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs") and character not in "\n\t":
+                return f"The arguments hold an invisible character (U+{ord(character):04X})"
+        return None
+    if isinstance(value, dict):
+        parts: list[object] = [*value.keys(), *value.values()]
+    elif isinstance(value, list):
+        parts = list(value)
+    else:
+        return None
+    return next((found for part in parts if (found := hidden_characters(part))), None)
+
+
+def _parse(text: str) -> Arguments | str:
+    if len(text) > MAX_ARGUMENT_BYTES:
+        return "The arguments are longer than 64 KiB"
+    try:
+        arguments = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        return "The arguments are not JSON"
+    if not isinstance(arguments, dict):
+        return "The arguments are not a JSON object"
+    return arguments
+
+
+def _refused(call: ToolCall, seq: int, rule: str, why: str) -> Refused:
+    return Refused(seq=seq, call=call, rule=rule, result=ToolResult.refused(f"{why} [{rule}]"))

@@ -1,0 +1,85 @@
+"""The sweep: what every worker looks for each second, and what it tidies each minute.
+
+It is the whole recovery: a worker that died left a lapsed lease, a due timer or an open op behind,
+and the next sweep of anybody finds it. No leader, no reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from openloop.actions import model_calls
+from openloop.domain.conversation import ConversationRef
+from openloop.domain.errors import Unavailable
+from openloop.storage import agents, conversations, deliveries, memories, messages, outbox, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openloop.actions.configuration import Configuration
+    from openloop.domain.ids import WorkspaceId
+    from openloop.storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 1.0
+TIDY_EVERY = 60
+BATCH = 100
+KEEP_KEYS_DAYS = 90
+
+
+class Sweep:
+    """Finds what is due in every workspace and hands it to `wake`."""
+
+    def __init__(
+        self,
+        database: Database,
+        configuration: Configuration,
+        wake: Callable[[ConversationRef], None],
+    ) -> None:
+        self._database = database
+        self._configuration = configuration
+        self._wake = wake
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        beat = 0
+        while True:
+            try:
+                await self.once(tidy=beat % TIDY_EVERY == 0)
+            except Unavailable as error:
+                log.warning("sweep postponed", reason=str(error))
+            beat += 1
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def once(self, *, tidy: bool = False) -> None:
+        """Look once at every workspace."""
+        async with self._database.directory() as tx:
+            workspaces = await agents.list_workspaces(tx)
+        for row in workspaces:
+            await self._wake_due(row.id)
+            await model_calls.settle_lapsed(self._database, row.id, limit=BATCH)
+            if tidy:
+                await self._tidy(row.id)
+
+    async def _wake_due(self, workspace: WorkspaceId) -> None:
+        async with self._database.transaction(workspace) as tx:
+            due = await conversations.list_due(tx, limit=BATCH)
+            undelivered = await outbox.list_due(tx, limit=BATCH)
+        for conversation in dict.fromkeys((*due, *undelivered)):
+            self._wake(ConversationRef(workspace=workspace, id=conversation))
+
+    async def _tidy(self, workspace: WorkspaceId) -> None:
+        """Retention: a bounded piece at a time, so that no transaction is long."""
+        async with self._database.transaction(workspace) as tx:
+            manifest = await self._configuration.workspace(tx)
+            if manifest is None:
+                return
+            retention = manifest.spec.retention
+            await memories.sweep(tx, limit=BATCH)
+            await messages.sweep(tx, keep_days=retention.messages_days, limit=BATCH)
+            await steps.sweep(tx, keep_days=retention.tool_payload_days, limit=BATCH)
+            await deliveries.sweep(tx, keep_days=KEEP_KEYS_DAYS, limit=BATCH)

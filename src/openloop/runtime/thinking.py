@@ -1,0 +1,312 @@
+"""Asking the model: choose it, set money aside, call it, and journal what it said."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from openloop.actions import calls as planning
+from openloop.actions import claims, endings, model_calls
+from openloop.actions.model_calls import BudgetExhausted
+from openloop.domain import policy, pricing
+from openloop.domain.journal import Gather, steering_of
+from openloop.domain.model import ModelMessage, ModelRequest
+from openloop.domain.run import RunState
+from openloop.domain.step import StepKind, StepState
+from openloop.domain.surface import SetStatus
+from openloop.models.errors import ModelFailure, ModelWarming
+from openloop.runtime import context as contexts
+from openloop.runtime import gate
+from openloop.runtime.answers import answer_text, send
+from openloop.runtime.calling import make_calls
+from openloop.runtime.landing import fail, land
+from openloop.storage.budgets import Limits
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from openloop.actions.claims import Work
+    from openloop.actions.configuration import Governing
+    from openloop.actions.model_calls import Begun
+    from openloop.domain.journal import AskModel
+    from openloop.domain.manifest_agent import AgentManifest
+    from openloop.domain.model import ModelReply, ToolSpec
+    from openloop.domain.outbox import OutboxRow
+    from openloop.domain.pricing import ModelFacts
+    from openloop.domain.run import Run
+    from openloop.domain.surface import Receipt
+    from openloop.plugin import Surface
+    from openloop.runtime.kit import Kit
+    from openloop.storage.messages import Message
+
+log = structlog.get_logger(__name__)
+
+TRIES = 5
+BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0)
+WORKING = "is working on it…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A model call before money was set aside for it."""
+
+    seq: int
+    context: dict[str, object] | None
+    steering: list[str]
+    taken: list[Message]
+    messages: tuple[ModelMessage, ...]
+    tools: tuple[ToolSpec, ...]
+    input_tokens: int
+
+
+async def ask_model(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    surface: Surface,
+    move: Gather | AskModel,
+    fresh: list[Message],
+) -> bool:
+    """Make the next model call of a run; True once the conversation was let go."""
+    governing = work.governing
+    assert governing is not None  # noqa: S101  # read together with the run
+    model = choose_model(governing.begun, work.conversation.surface, run.request)
+    try:
+        facts = kit.prices(governing.workspace).get(model)
+    except ModelFailure as failure:
+        return await fail(kit, work, run, reason=f"{failure}.", code=failure.code)
+    prepared = await _prepare(kit, work, run, surface, governing, move, fresh)
+    if prepared.input_tokens > facts.context_window:
+        reason = "This has become longer than the model can read."
+        return await land(kit, work, run, reason=reason, code="context_too_long")
+    try:
+        begun = await _begin(kit, work, run, governing, facts, prepared)
+    except BudgetExhausted as exhausted:
+        reason = f"The {exhausted.axis} budget does not afford another step."
+        return await land(kit, work, run, reason=reason, code=exhausted.code)
+    if model != run.model:
+        run = replace(run, model=model)
+    request = ModelRequest(
+        model=model,
+        messages=prepared.messages,
+        tools=prepared.tools,
+        max_tokens=begun.max_tokens,
+        timeout_seconds=float(governing.begun.spec.model_policy.timeouts.call_seconds),
+        idempotency_key=f"{run.id}:{prepared.seq}:{work.claim.epoch}",
+    )
+    status = asyncio.ensure_future(_show_status(kit, work, begun))
+    try:
+        reply = await kit.models.complete(request)
+    except ModelFailure as failure:
+        await _close_status(kit, work, await status)
+        return await _failed(kit, work, run, begun, failure)
+    except BaseException:
+        status.cancel()
+        raise
+    shown = await status
+    cost = None if reply.usage.assumed else pricing.cost(reply.usage, facts.price)
+    if reply.tool_calls:
+        await _close_status(kit, work, shown)
+        return await _plan(kit, work, run, begun, reply, cost)
+    return await _answer(kit, work, run, begun, reply, cost, shown)
+
+
+def choose_model(agent: AgentManifest, surface: str, request: str) -> str:
+    """The first route that matches, else the default; a pure rule, decided before the first call.
+
+    The kind of a task is said explicitly, as the first word and a colon (`code: ...`).
+    """
+    said, colon, _ = request.lstrip().partition(":")
+    task = said.strip().lower() if colon and len(said.split()) == 1 else None
+    for route in agent.spec.model_policy.routes:
+        wanted = route.match
+        if wanted.task is not None and wanted.task != task:
+            continue
+        if wanted.surface is not None and wanted.surface != surface:
+            continue
+        return route.model
+    return agent.spec.model_policy.default
+
+
+async def _prepare(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    surface: Surface,
+    governing: Governing,
+    move: Gather | AskModel,
+    fresh: list[Message],
+) -> Prepared:
+    context = None
+    if isinstance(move, Gather):
+        context = await contexts.gather(
+            kit.database, surface, work, run, governing.begun
+        )
+        seq = 1
+        messages = (
+            ModelMessage("system", str(context["system"])),
+            ModelMessage("user", str(context["request"])),
+        )
+    else:
+        seq, messages = move.seq, move.messages
+    new = [message for message in fresh if message.run_id != run.id]
+    texts = [contexts.steering_text(message) for message in new]
+    messages += tuple(ModelMessage("user", text) for text in texts)
+    tools = shown_tools(kit, governing)
+    begun_before = next(
+        (s for s in work.steps if s.seq == seq and s.kind is StepKind.MODEL), None
+    )
+    return Prepared(
+        seq=seq,
+        context=context,
+        steering=(steering_of(begun_before) if begun_before else []) + texts,
+        taken=work.unread,
+        messages=messages,
+        tools=tools,
+        input_tokens=pricing.estimate_input_tokens(messages, tools),
+    )
+
+
+def shown_tools(kit: Kit, governing: Governing) -> tuple[ToolSpec, ...]:
+    """What the model is told it may use: granted by the run's revision and by the live one."""
+    return tuple(
+        registered.spec
+        for registered in kit.registry.all()
+        if all(
+            policy.is_granted(registered.toolset, registered.tool.permission, manifest)
+            for manifest in (governing.begun, governing.live)
+        )
+    )
+
+
+async def _begin(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    governing: Governing,
+    facts: ModelFacts,
+    prepared: Prepared,
+) -> Begun:
+    spec = governing.live.spec
+    return await model_calls.begin(
+        kit.database,
+        work,
+        run,
+        seq=prepared.seq,
+        facts=facts,
+        input_tokens=prepared.input_tokens,
+        output_limit=spec.limits.output_tokens,
+        limits=Limits(
+            workspace_usd=governing.workspace.spec.budget.monthly_usd,
+            agent_usd=spec.budget.monthly_usd,
+            run_usd=spec.budget.per_task_usd,
+        ),
+        context=prepared.context,
+        steering=prepared.steering,
+        taken=[message.id for message in prepared.taken],
+        status=SetStatus(text=WORKING) if run.state is not RunState.WORKING else None,
+    )
+
+
+async def _show_status(kit: Kit, work: Work, begun: Begun) -> tuple[OutboxRow, Receipt] | None:
+    """Send the status while the model works; what came of it is recorded with the next commit."""
+    row = begun.status
+    if row is None or row.state != "sending":
+        return None
+    return row, await kit.courier.send(work.workspace, row, work.conversation.thread)
+
+
+async def _close_status(
+    kit: Kit, work: Work, shown: tuple[OutboxRow, Receipt] | None
+) -> None:
+    if shown is not None:
+        await kit.courier.record(work.workspace, *shown)
+
+
+async def _answer(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    begun: Begun,
+    reply: ModelReply,
+    cost: Decimal | None,
+    shown: tuple[OutboxRow, Receipt] | None,
+) -> bool:
+    text = reply.text
+    if reply.finish == "length":
+        text += "\n\n_[cut: the answer reached its longest length]_"
+    ended = await endings.answer(
+        kit.database,
+        work,
+        run,
+        step=begun.steps[-1],
+        reply=reply,
+        reservation_id=begun.reservation_id,
+        cost_usd=cost,
+        say=answer_text(work.steps, text, run.model),
+        status=shown,
+    )
+    return await send(kit, work, ended)
+
+
+async def _plan(
+    kit: Kit,
+    work: Work,
+    run: Run,
+    begun: Begun,
+    reply: ModelReply,
+    cost: Decimal | None,
+) -> bool:
+    """Journal the calls that the model asked for, and make those that may be made."""
+    step = begun.steps[-1]
+
+    def judge(governing: Governing) -> list[planning.Judged]:
+        return gate.judge_calls(
+            kit.registry,
+            governing,
+            work.conversation,
+            reply.tool_calls,
+            first_seq=step.seq + 1,
+            reason=reply.text,
+        )
+
+    planned = await planning.plan(
+        kit.database,
+        kit.configuration,
+        work,
+        run,
+        step=step,
+        reply=reply,
+        reservation_id=begun.reservation_id,
+        cost_usd=cost,
+        judge=judge,
+    )
+    for row in planned.cards:
+        if row.state != "sending":
+            break
+        if not await kit.courier.deliver(work.workspace, row, work.conversation.thread):
+            break
+    started = [s for s in planned.steps if s.state is StepState.STARTED]
+    await make_calls(kit, work, run, started)
+    return False
+
+
+async def _failed(kit: Kit, work: Work, run: Run, begun: Begun, failure: ModelFailure) -> bool:
+    """A call without a reply: try again a little later, or end the run and say so."""
+    await model_calls.fail(
+        kit.database, work, run, begun.reservation_id, sent=failure.sent, code=failure.code
+    )
+    if failure.retryable and (
+        work.conversation.failures + 1 < TRIES or isinstance(failure, ModelWarming)
+    ):
+        tries = min(work.conversation.failures, len(BACKOFF_SECONDS) - 1)
+        seconds = max(failure.retry_after_seconds or 0, BACKOFF_SECONDS[tries])
+        log.info("model call postponed", run=str(run.id), code=failure.code, seconds=seconds)
+        await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
+        return True
+    started = (*work.steps, *begun.steps)
+    work = replace(work, steps=list({step.seq: step for step in started}.values()))
+    return await fail(kit, work, run, reason=f"{failure}.", code=failure.code)

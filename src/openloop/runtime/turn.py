@@ -1,0 +1,135 @@
+"""One move of a run: what the journal asks for next is done, and journaled.
+
+The worker calls `advance` again and again under one claim; between two moves everything is read
+anew from rows, so a run that is resumed after a crash takes the same path as one that was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from openloop.actions import claims, endings
+from openloop.actions.receive import is_stop
+from openloop.domain.audit import SYSTEM, Who, actor_as_who
+from openloop.domain.journal import Answer, AskModel, CallTools, Gather, model_steps, next_move
+from openloop.domain.run import RunState
+from openloop.domain.surface import Say
+from openloop.runtime import people
+from openloop.runtime.answers import answer_text, send
+from openloop.runtime.calling import call_tools
+from openloop.runtime.landing import land
+from openloop.runtime.thinking import ask_model
+
+if TYPE_CHECKING:
+    from openloop.actions.claims import Work
+    from openloop.domain.run import Run
+    from openloop.plugin import Surface
+    from openloop.runtime.kit import Kit
+    from openloop.storage.messages import Message
+
+
+async def advance(kit: Kit, work: Work) -> bool:
+    """Do the next thing; True once the conversation was let go.
+
+    Raises:
+        LostClaim, Unavailable
+    """
+    run = work.run
+    if run is None:
+        return await _idle(kit, work)
+    if run.cancel_asked_by is not None:
+        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
+    surface = kit.surfaces.get(work.conversation.surface)
+    if surface is None:
+        return await claims.park(kit.database, work, run, wake_at=None)
+    fresh, ignored = await people.sort_messages(surface, work.unread)
+    if run.state is RunState.QUEUED:
+        opening = [m for m in fresh if m.run_id == run.id]
+        if not opening and any(m.run_id == run.id for m in ignored):
+            return await _decline(kit, work, run)
+    if is_stop(run.request):
+        return await cancel(kit, work, run, by=actor_as_who(run.requested_by))
+    stop = next((m for m in fresh if m.run_id != run.id and is_stop(m.text)), None)
+    if stop is not None:
+        return await cancel(kit, work, run, by=actor_as_who(stop.actor))
+    return await _move(kit, work, _named(run, fresh), surface, fresh)
+
+
+async def _move(
+    kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Message]
+) -> bool:
+    assert work.governing is not None  # noqa: S101  # read together with the run
+    limits = work.governing.live.spec.limits
+    match next_move(work.steps):
+        case (Gather() | AskModel()) as move:
+            if model_steps(work.steps) >= limits.steps:
+                reason = f"I have taken {limits.steps} steps, which is my limit."
+                return await land(kit, work, run, reason=reason, code="limit_steps")
+            return await ask_model(kit, work, run, surface, move, fresh)
+        case CallTools(calls=calls):
+            return await call_tools(kit, work, run, calls)
+        case Answer(text=text):
+            say = answer_text(work.steps, text, run.model)
+            return await send(
+                kit,
+                work,
+                await endings.end(
+                    kit.database,
+                    work,
+                    run,
+                    RunState.DONE,
+                    outcome="answered",
+                    by=work.agent,
+                    say=say,
+                ),
+            )
+
+
+async def _idle(kit: Kit, work: Work) -> bool:
+    """No run is active: what came in too late for the last one opens the next."""
+    asks = [message for message in work.unread if not is_stop(message.text)]
+    if asks:
+        await claims.open_next(kit.database, work)
+        return False
+    if work.unread:
+        await claims.discard_unread(kit.database, work)
+    return await claims.release(kit.database, work.claim)
+
+
+async def _decline(kit: Kit, work: Work, run: Run) -> bool:
+    """Somebody who may not ask: no answer, no reaction, no model call; on record."""
+    ended = await endings.end(
+        kit.database,
+        work,
+        run,
+        RunState.DECLINED,
+        outcome="the requester is not a full member",
+        by=SYSTEM,
+        error_code="requester_not_member",
+        read=[message.id for message in work.unread],
+    )
+    return await send(kit, work, ended)
+
+
+async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
+    """Stop a run at this boundary and say who wanted that."""
+    ended = await endings.end(
+        kit.database,
+        work,
+        run,
+        RunState.CANCELLED,
+        outcome=f"stopped by {by.name}",
+        by=by,
+        say=Say(markdown=f"Stopped, as {by.name} asked."),
+        read=[message.id for message in work.unread],
+    )
+    return await send(kit, work, ended)
+
+
+def _named(run: Run, fresh: list[Message]) -> Run:
+    """The run with the name of its requester, which the platform told only now."""
+    opening = next((m for m in fresh if m.run_id == run.id), None)
+    if opening is None or run.requested_by.name:
+        return run
+    return replace(run, requested_by=opening.actor)

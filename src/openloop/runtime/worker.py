@@ -1,0 +1,139 @@
+"""The worker: claims conversations, works on them move by move, and lets them go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from openloop.actions import claims
+from openloop.domain.errors import LostClaim, Unavailable
+from openloop.runtime import turn
+from openloop.runtime.calling import Postponed
+from openloop.runtime.landing import fail
+from openloop.runtime.queue import Queue
+from openloop.runtime.sweep import Sweep
+from openloop.storage import conversations
+
+if TYPE_CHECKING:
+    from openloop.actions.claims import Work
+    from openloop.domain.conversation import ConversationRef
+    from openloop.domain.ids import ConversationId, WorkspaceId
+    from openloop.runtime.kit import Kit
+
+log = structlog.get_logger(__name__)
+
+RENEW_SECONDS = 2.0
+TRIES = 6
+RETRY_SECONDS = (0.5, 1, 2, 5, 10)
+
+
+class Worker:
+    """One process that works on many conversations at a time, each under its own claim."""
+
+    def __init__(self, kit: Kit, *, concurrency: int = 32) -> None:
+        self._kit = kit
+        self._slots = asyncio.Semaphore(concurrency)
+        self._held: dict[ConversationId, WorkspaceId] = {}
+        self._active: dict[ConversationId, asyncio.Task[None]] = {}
+        self._stopping = False
+        self.queue = Queue(kit.database.conninfo, self.advance, concurrency=concurrency)
+
+    async def run(self) -> None:
+        """Work until cancelled or `stop`; claims that are held then are handed over."""
+        sweep = Sweep(self._kit.database, self._kit.configuration, self.wake)
+        background = [
+            asyncio.create_task(sweep.run(), name="sweep"),
+            asyncio.create_task(self._renew(), name="leases"),
+        ]
+        try:
+            await self.queue.run()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await asyncio.gather(*self._active.values(), return_exceptions=True)
+
+    def stop(self) -> None:
+        """Drain: no new claims; each run stops at its next step boundary and is handed over."""
+        self._stopping = True
+        self.queue.stop()
+
+    def wake(self, ref: ConversationRef) -> None:
+        """Look at a conversation soon, unless this process does so already."""
+        if ref.id in self._active or self._stopping:
+            return
+        task = asyncio.create_task(self.advance(ref))
+        self._active[ref.id] = task
+        task.add_done_callback(lambda _: self._active.pop(ref.id, None))
+
+    async def advance(self, ref: ConversationRef) -> None:
+        """Claim the conversation and work until it can be let go; then send what is due.
+
+        A conversation that somebody else holds, or on which nothing is due, is left alone.
+        """
+        async with self._slots:
+            if self._stopping:
+                return
+            try:
+                work = await claims.take(
+                    self._kit.database, self._kit.configuration, ref, worker=self._kit.worker
+                )
+                if work is not None:
+                    await self._work(ref, work)
+                await self._kit.courier.drain(ref)
+            except Unavailable as error:
+                # The lease lapses and the sweep comes back to it.
+                log.warning("postponed", conversation=str(ref.id), reason=str(error))
+
+    async def _work(self, ref: ConversationRef, work: Work) -> None:
+        self._held[ref.id] = ref.workspace
+        try:
+            while not await turn.advance(self._kit, work):
+                if self._stopping:
+                    await claims.hand_over(self._kit.database, work.claim)
+                    return
+                work = await claims.look_again(self._kit.database, self._kit.configuration, work)
+        except (Postponed, LostClaim) as ended:
+            log.info("left", conversation=str(ref.id), why=type(ended).__name__)
+        except Exception as error:  # noqa: BLE001  # the worker around a run: recorded, tried again
+            await self._after_error(work, error)
+        finally:
+            self._held.pop(ref.id, None)
+
+    async def _after_error(self, work: Work, error: Exception) -> None:
+        """Try again a little later; after too many tries the run ends and says so."""
+        failures = work.conversation.failures
+        log.error(
+            "move failed",
+            conversation=str(work.conversation.id),
+            run=str(work.run.id) if work.run else "",
+            error=type(error).__name__,
+            failures=failures + 1,
+            exc_info=not isinstance(error, Unavailable),
+        )
+        try:
+            if failures + 1 >= TRIES and work.run is not None and not isinstance(error, Unavailable):
+                reason = "Something failed inside of OpenLoop; it is in its log."
+                await fail(self._kit, work, work.run, reason=reason, code="internal")
+            else:
+                seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+                await claims.release_failed(
+                    self._kit.database, work.claim, after_seconds=seconds
+                )
+        except (LostClaim, Unavailable) as later:
+            log.warning("left to the sweep", why=type(later).__name__)
+
+    async def _renew(self) -> None:
+        """Keep the leases of everything this process holds."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            by_workspace: dict[WorkspaceId, list[ConversationId]] = {}
+            for conversation, workspace in self._held.items():
+                by_workspace.setdefault(workspace, []).append(conversation)
+            for workspace, ids in by_workspace.items():
+                with contextlib.suppress(Unavailable):
+                    async with self._kit.database.transaction(workspace) as tx:
+                        await conversations.renew(tx, self._kit.worker, ids)

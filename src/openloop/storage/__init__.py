@@ -1,0 +1,1 @@
+"""Postgres: the only engine and the only SQL."""

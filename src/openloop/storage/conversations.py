@@ -1,0 +1,238 @@
+"""Conversation rows: the claim, its fence, and what is due."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from openloop.domain.conversation import Claim, Conversation, ConversationRef
+from openloop.domain.errors import LostClaim
+from openloop.domain.ids import AgentId, ConversationId, RevisionId, WorkspaceId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from openloop.domain.surface import Place, Thread
+    from openloop.storage.database import Transaction
+
+LEASE_SECONDS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """Who would answer in a thread: the agent bound to the place, and the conversation if any."""
+
+    agent_id: AgentId | None
+    revision_id: RevisionId | None
+    conversation_id: ConversationId | None
+
+
+async def find_addressee(tx: Transaction, thread: Thread) -> Addressee:
+    """What a message in this thread would reach. A conversation keeps the agent it began with."""
+    found = await tx.find(
+        Addressee,
+        """
+        SELECT a.id AS agent_id, a.live_revision_id AS revision_id, c.id AS conversation_id
+        FROM (SELECT) AS one
+        LEFT JOIN bindings b ON b.surface = %(surface)s AND b.tenant = %(tenant)s
+                            AND b.container = %(container)s
+        LEFT JOIN conversations c ON c.surface = %(surface)s AND c.tenant = %(tenant)s
+                            AND c.container = %(container)s AND c.root = %(root)s
+        LEFT JOIN agents a ON a.id = coalesce(c.agent_id, b.agent_id)
+        """,
+        _address(thread),
+    )
+    assert found is not None  # noqa: S101  # a LEFT JOIN from one row gives one row
+    return found
+
+
+async def open_conversation(
+    tx: Transaction, workspace: WorkspaceId, thread: Thread, *, id: UUID, agent_id: AgentId | None
+) -> ConversationId:
+    """The conversation of a thread, made where it is new and woken in any case; its row is locked."""
+    return await tx.value(
+        """
+        INSERT INTO conversations (workspace_id, id, agent_id, surface, tenant, container, root, wakes)
+        VALUES (%(workspace)s, %(id)s, %(agent_id)s, %(surface)s, %(tenant)s, %(container)s, %(root)s, 1)
+        ON CONFLICT (workspace_id, surface, tenant, container, root)
+        DO UPDATE SET wakes = conversations.wakes + 1
+        RETURNING id
+        """,
+        {"workspace": workspace, "id": id, "agent_id": agent_id, **_address(thread)},
+    )
+
+
+async def get(tx: Transaction, id: ConversationId) -> Conversation:
+    """The conversation of that id."""
+    found = await tx.find(Conversation, "SELECT * FROM conversations WHERE id = %(id)s", {"id": id})
+    if found is None:
+        raise LostClaim(f"Conversation {id} is gone")
+    return found
+
+
+async def bump(tx: Transaction, id: ConversationId) -> None:
+    """Something happened: whoever releases the conversation now has to look again."""
+    await tx.run("UPDATE conversations SET wakes = wakes + 1 WHERE id = %(id)s", {"id": id})
+
+
+async def claim(
+    tx: Transaction, ref: ConversationRef, *, worker: UUID
+) -> tuple[Claim, Conversation] | None:
+    """Take the conversation if something is to be done and nobody holds it (compare-and-set)."""
+    conversation = await tx.find(
+        Conversation,
+        """
+        UPDATE conversations
+        SET claimed_by = %(worker)s, epoch = epoch + 1, wake_at = NULL,
+            lease_until = openloop.now() + make_interval(secs => %(lease)s)
+        WHERE id = %(id)s
+          AND (claimed_by IS NULL OR lease_until < openloop.now())
+          AND (wakes > handled OR wake_at <= openloop.now() OR claimed_by IS NOT NULL)
+        RETURNING *
+        """,
+        {"id": ref.id, "worker": worker, "lease": LEASE_SECONDS},
+    )
+    if conversation is None:
+        return None
+    claimed = Claim(ref=ref, worker=worker, epoch=conversation.epoch, wakes=conversation.wakes)
+    return claimed, conversation
+
+
+async def fence(tx: Transaction, claim: Claim) -> None:
+    """Lock the row for this transaction, if the claim is still ours; else nothing may be written."""
+    held = await tx.value(
+        """
+        SELECT true FROM conversations
+        WHERE id = %(id)s AND epoch = %(epoch)s AND claimed_by = %(worker)s
+        FOR NO KEY UPDATE
+        """,
+        {"id": claim.ref.id, "epoch": claim.epoch, "worker": claim.worker},
+    )
+    if not held:
+        raise LostClaim(f"Conversation {claim.ref.id} was taken over after epoch {claim.epoch}")
+
+
+async def renew(tx: Transaction, worker: UUID, ids: Sequence[ConversationId]) -> None:
+    """Push out the leases of everything this worker holds."""
+    await tx.run(
+        """
+        UPDATE conversations SET lease_until = openloop.now() + make_interval(secs => %(lease)s)
+        WHERE id = ANY(%(ids)s) AND claimed_by = %(worker)s
+        """,
+        {"ids": list(ids), "worker": worker, "lease": LEASE_SECONDS},
+    )
+
+
+async def release(
+    tx: Transaction, claim: Claim, *, wake_at: datetime | None = None, failed: bool = False
+) -> bool:
+    """Let go, if nothing has happened since the claim's `wakes`; False means: look again.
+
+    With `failed` the release is unconditional, `wake_at` is the next try, and the count of
+    failures grows; any other release resets it.
+    """
+    released = await tx.run(
+        """
+        UPDATE conversations
+        SET claimed_by = NULL, lease_until = NULL, wake_at = %(wake_at)s,
+            handled = CASE WHEN %(failed)s THEN handled ELSE %(wakes)s END,
+            failures = CASE WHEN %(failed)s THEN failures + 1 ELSE 0 END
+        WHERE id = %(id)s AND epoch = %(epoch)s AND claimed_by = %(worker)s
+          AND (%(failed)s OR wakes = %(wakes)s)
+        """,
+        {
+            "id": claim.ref.id,
+            "epoch": claim.epoch,
+            "worker": claim.worker,
+            "wakes": claim.wakes,
+            "wake_at": wake_at,
+            "failed": failed,
+        },
+    )
+    return released == 1
+
+
+async def list_due(tx: Transaction, *, limit: int) -> list[ConversationId]:
+    """Conversations that somebody should look at: unread wakes, due timers, lapsed claims.
+
+    One whose last try failed waits for its timer.
+    """
+    found = await tx.tuples(
+        """
+        (SELECT id FROM conversations
+          WHERE wakes > handled AND claimed_by IS NULL
+            AND (failures = 0 OR wake_at IS NULL OR wake_at <= openloop.now()) LIMIT %(limit)s)
+        UNION
+        (SELECT id FROM conversations
+          WHERE wake_at <= openloop.now() AND claimed_by IS NULL LIMIT %(limit)s)
+        UNION
+        (SELECT id FROM conversations
+          WHERE claimed_by IS NOT NULL AND lease_until < openloop.now() LIMIT %(limit)s)
+        LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    return [ConversationId(row[0]) for row in found]
+
+
+async def bind(
+    tx: Transaction, workspace: WorkspaceId, place: Place, *, name: str, agent_id: AgentId
+) -> AgentId | None:
+    """Make an agent answer in a place; returns the other agent that already does, if any."""
+    owner = await tx.value(
+        """
+        INSERT INTO bindings (workspace_id, surface, tenant, container, name, agent_id)
+        VALUES (%(workspace)s, %(surface)s, %(tenant)s, %(container)s, %(name)s, %(agent_id)s)
+        ON CONFLICT (workspace_id, surface, tenant, container)
+        DO UPDATE SET name = EXCLUDED.name
+        RETURNING agent_id
+        """,
+        {
+            "workspace": workspace,
+            "surface": place.surface,
+            "tenant": place.tenant,
+            "container": place.container,
+            "name": name,
+            "agent_id": agent_id,
+        },
+    )
+    return None if owner == agent_id else AgentId(owner)
+
+
+async def unbind_others(tx: Transaction, agent_id: AgentId, keep: Sequence[Place]) -> None:
+    """Forget the places an agent's manifest no longer names."""
+    await tx.run(
+        """
+        DELETE FROM bindings WHERE agent_id = %(agent_id)s
+        AND (surface, tenant, container) NOT IN (
+            SELECT * FROM unnest(%(surfaces)s::text[], %(tenants)s::text[], %(containers)s::text[]))
+        """,
+        {
+            "agent_id": agent_id,
+            "surfaces": [p.surface for p in keep],
+            "tenants": [p.tenant for p in keep],
+            "containers": [p.container for p in keep],
+        },
+    )
+
+
+def _address(thread: Thread) -> dict[str, object]:
+    return {
+        "surface": thread.place.surface,
+        "tenant": thread.place.tenant,
+        "container": thread.place.container,
+        "root": thread.root,
+    }
+
+
+async def hand_over(tx: Transaction, claim: Claim) -> None:
+    """Let go in the middle of a run: whoever comes next goes on at once."""
+    await tx.run(
+        """
+        UPDATE conversations SET claimed_by = NULL, lease_until = NULL, wake_at = openloop.now()
+        WHERE id = %(id)s AND epoch = %(epoch)s AND claimed_by = %(worker)s
+        """,
+        {"id": claim.ref.id, "epoch": claim.epoch, "worker": claim.worker},
+    )

@@ -1,0 +1,195 @@
+"""The outbox: ops in order per conversation, each with a stable idempotency key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openloop.domain.ids import ConversationId, OpId, new_id
+from openloop.domain.outbox import OutboxRow, encode
+from openloop.storage import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from openloop.domain.ids import ApprovalId, RunId, WorkspaceId
+    from openloop.domain.surface import Op
+    from openloop.storage.database import Transaction
+
+SEND_LEASE_SECONDS = 30
+_COLUMNS = "id, seq, conversation_id, run_id, approval_id, op, state, attempts, message_ids, not_before"
+
+
+async def put(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    conversation_id: ConversationId,
+    op: Op,
+    *,
+    run_id: RunId | None = None,
+    approval_id: ApprovalId | None = None,
+    sender: UUID | None = None,
+) -> OutboxRow:
+    """Queue an op behind what the conversation already has.
+
+    With `sender` the op is taken for sending at once, if nothing is before it: the caller then
+    sends it right after the commit, and no second transaction is needed to claim it. The caller
+    holds the conversation's row lock, so that nobody slips in between.
+    """
+    row = await tx.find(
+        OutboxRow,
+        f"""
+        INSERT INTO outbox (workspace_id, id, conversation_id, run_id, approval_id, op, state, sender,
+                            lease_until)
+        SELECT %(workspace)s, %(id)s, %(conversation_id)s, %(run_id)s, %(approval_id)s, %(op)s,
+               CASE WHEN free THEN 'sending' ELSE 'queued' END, CASE WHEN free THEN %(sender)s::uuid END,
+               CASE WHEN free THEN openloop.now() + make_interval(secs => %(lease)s) END
+        FROM (SELECT %(sender)s::uuid IS NOT NULL AND NOT EXISTS (
+                SELECT FROM outbox WHERE conversation_id = %(conversation_id)s
+                AND state IN ('queued', 'sending')) AS free) AS line
+        RETURNING {_COLUMNS}
+        """,  # noqa: S608  # a constant column list
+        {
+            "workspace": workspace,
+            "id": OpId(new_id()),
+            "conversation_id": conversation_id,
+            "run_id": run_id,
+            "approval_id": approval_id,
+            "op": rows.json(encode(op)),
+            "sender": sender,
+            "lease": SEND_LEASE_SECONDS,
+        },
+    )
+    assert row is not None  # noqa: S101  # INSERT ... RETURNING gives its row
+    return row
+
+
+async def claim_next(
+    tx: Transaction, conversation_id: ConversationId, *, sender: UUID
+) -> tuple[OutboxRow, bool] | None:
+    """Take the oldest open op, if it is due and nobody is sending it.
+
+    The second value says that somebody began to send it and never said how it went: then it is
+    looked up before anything is sent.
+    """
+    found = await tx.tuples(
+        """
+        SELECT id, state FROM outbox
+        WHERE conversation_id = %(id)s AND state IN ('queued', 'sending')
+        ORDER BY seq LIMIT 1 FOR UPDATE
+        """,
+        {"id": conversation_id},
+    )
+    if not found:
+        return None
+    row = await tx.find(
+        OutboxRow,
+        f"""
+        UPDATE outbox SET state = 'sending', sender = %(sender)s,
+            lease_until = openloop.now() + make_interval(secs => %(lease)s)
+        WHERE id = %(id)s
+          AND (state = 'queued' AND (not_before IS NULL OR not_before <= openloop.now())
+               OR state = 'sending' AND lease_until < openloop.now())
+        RETURNING {_COLUMNS}
+        """,  # noqa: S608  # a constant column list
+        {"id": found[0][0], "sender": sender, "lease": SEND_LEASE_SECONDS},
+    )
+    return None if row is None else (row, found[0][1] == "sending")
+
+
+async def mark_sent(tx: Transaction, id: OpId, *, sender: UUID, message_ids: Sequence[str]) -> bool:
+    """It is there; False where somebody else took over in between."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE outbox SET state = 'sent', message_ids = %(message_ids)s, sent_at = openloop.now(),
+                attempts = attempts + 1, lease_until = NULL
+            WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
+            """,
+            {"id": id, "sender": sender, "message_ids": list(message_ids)},
+        )
+    )
+
+
+async def put_back(
+    tx: Transaction, id: OpId, *, sender: UUID, not_before: datetime | None, detail: str
+) -> None:
+    """Nothing was sent: try again, not before the given time."""
+    await tx.run(
+        """
+        UPDATE outbox SET state = 'queued', attempts = attempts + 1, lease_until = NULL, sender = NULL,
+            not_before = %(not_before)s, detail = %(detail)s
+        WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
+        """,
+        {"id": id, "sender": sender, "not_before": not_before, "detail": detail},
+    )
+
+
+async def lapse(tx: Transaction, id: OpId, *, sender: UUID, until: datetime) -> None:
+    """It may have been sent: leave it as being sent, to be looked up at the given time."""
+    await tx.run(
+        """
+        UPDATE outbox SET lease_until = %(until)s, attempts = attempts + 1
+        WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
+        """,
+        {"id": id, "sender": sender, "until": until},
+    )
+
+
+async def close(tx: Transaction, id: OpId, *, sender: UUID, state: str, detail: str) -> None:
+    """The platform will never take it (refused), or it is not worth sending any more (dropped)."""
+    await tx.run(
+        """
+        UPDATE outbox SET state = %(state)s, detail = %(detail)s, attempts = attempts + 1,
+            lease_until = NULL, sent_at = openloop.now()
+        WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
+        """,
+        {"id": id, "sender": sender, "state": state, "detail": detail},
+    )
+
+
+async def drop_statuses(tx: Transaction, conversation_id: ConversationId) -> None:
+    """Statuses that nobody has begun to send are overtaken by what comes now."""
+    await tx.run(
+        """
+        UPDATE outbox SET state = 'dropped', detail = 'overtaken'
+        WHERE conversation_id = %(id)s AND state = 'queued' AND op->>'op' = 'SetStatus'
+        """,
+        {"id": conversation_id},
+    )
+
+
+async def list_copies(tx: Transaction, approval_id: ApprovalId) -> list[OutboxRow]:
+    """Every rendered copy of an approval's card, sent or on its way."""
+    return await tx.all(
+        OutboxRow,
+        f"""
+        SELECT {_COLUMNS} FROM outbox
+        WHERE approval_id = %(id)s AND op->>'op' = 'Ask' AND state <> 'dropped' ORDER BY seq
+        """,  # noqa: S608  # a constant column list
+        {"id": approval_id},
+    )
+
+
+async def list_of_run(tx: Transaction, run_id: RunId) -> list[OutboxRow]:
+    """What a run sent, in order."""
+    return await tx.all(
+        OutboxRow,
+        f"SELECT {_COLUMNS} FROM outbox WHERE run_id = %(id)s ORDER BY seq",  # noqa: S608
+        {"id": run_id},
+    )
+
+
+async def list_due(tx: Transaction, *, limit: int) -> list[ConversationId]:
+    """Conversations whose oldest open op is due: queued and past its time, or its sender is gone."""
+    found = await tx.tuples(
+        """
+        SELECT DISTINCT conversation_id FROM outbox
+        WHERE state = 'queued' AND (not_before IS NULL OR not_before <= openloop.now())
+           OR state = 'sending' AND lease_until < openloop.now()
+        LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+    return [ConversationId(row[0]) for row in found]

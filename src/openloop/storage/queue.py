@@ -1,0 +1,29 @@
+"""Waking workers: a procrastinate job per wake, deferred on the transaction's own connection.
+
+A job carries two ids and nothing else. All truth is rows: a lost or doubled job is harmless, and
+jobs carry no lock and no queueing lock (docs/decisions/0001).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procrastinate import App, PsycopgConnector
+
+if TYPE_CHECKING:
+    from openloop.domain.ids import ConversationId, WorkspaceId
+    from openloop.storage.database import Transaction
+
+QUEUE = "runs"
+ADVANCE = "advance"
+
+_deferring = App(connector=PsycopgConnector())
+
+
+async def wake(
+    tx: Transaction, workspace: WorkspaceId, conversation: ConversationId
+) -> None:
+    """Ask some worker to look at a conversation once this transaction has committed."""
+    await _deferring.configure_task(
+        ADVANCE, allow_unknown=True, queue=QUEUE, connection=tx.connection
+    ).defer_async(workspace=str(workspace), conversation=str(conversation))

@@ -1,0 +1,89 @@
+"""The tools of this installation by the name a model sees, with their compiled schemas."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from openloop.domain.errors import Misconfigured
+from openloop.domain.model import ToolSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from openloop.domain.tool import Arguments
+    from openloop.plugin import Tool, Toolset
+
+# What every provider accepts as a function name.
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A tool, the toolset it belongs to, and the name a model sees."""
+
+    model_name: str
+    toolset: str
+    tool: Tool
+    validator: Draft202012Validator
+
+    @property
+    def gated(self) -> str:
+        """The permission as a manifest's `approvals` names it."""
+        return f"{self.toolset}.{self.tool.permission}"
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as a model is told about it."""
+        return ToolSpec(
+            name=self.model_name,
+            description=self.tool.description,
+            parameters=self.tool.parameters,
+        )
+
+    def problem_with(self, arguments: Arguments) -> str | None:
+        """Why these arguments do not fit the schema; unknown ones never do."""
+        error: Any = best_match(self.validator.iter_errors(arguments))
+        if error is None:
+            return None
+        where = ".".join(str(part) for part in error.absolute_path)
+        return f"{where}: {error.message}" if where else str(error.message)
+
+
+class Registry:
+    """Every tool of the configured toolsets."""
+
+    def __init__(self, toolsets: Iterable[Toolset]) -> None:
+        self.toolsets = {toolset.name: toolset for toolset in toolsets}
+        self._tools = dict(self._register())
+
+    def find(self, model_name: str) -> Registered | None:
+        """The tool that a model called by this name."""
+        return self._tools.get(model_name)
+
+    def all(self) -> Iterable[Registered]:
+        """Every tool, in a stable order: the prefix of a prompt must not change between calls."""
+        return self._tools.values()
+
+    def _register(self) -> Iterable[tuple[str, Registered]]:
+        seen: set[str] = set()
+        for toolset in self.toolsets.values():
+            for tool in toolset.tools:
+                name = f"{toolset.name}__{tool.name}"
+                if NAME.fullmatch(name) is None:
+                    raise Misconfigured(f"Tool name {name!r} is not one that models accept")
+                if name.lower() in seen:
+                    raise Misconfigured(f"Two tools are called {name!r}")
+                seen.add(name.lower())
+                yield name, Registered(name, toolset.name, tool, compile_schema(tool.parameters))
+
+
+def compile_schema(parameters: Mapping[str, object]) -> Draft202012Validator:
+    """A validator that refuses unknown arguments, whatever the schema says about them."""
+    strict = {"additionalProperties": False, **parameters}
+    Draft202012Validator.check_schema(strict)
+    return Draft202012Validator(strict)
