@@ -50,7 +50,7 @@ def shared_home() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded Postgres of this test run; the last worker to leave stops it."""
-    embedded = EmbeddedPostgres(shared_home() / "postgres", settings={"fsync": "off"})
+    embedded = EmbeddedPostgres(shared_home(), settings={"fsync": "off"})
     embedded.start()
     yield embedded
     embedded.leave()

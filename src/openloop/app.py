@@ -29,7 +29,7 @@ from openloop.storage.migrations import migrate
 from openloop.tools.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.plugin import Integration, Surface, Toolset
@@ -53,12 +53,12 @@ class Application:
 
 
 @asynccontextmanager
-async def conninfo(settings: Settings) -> AsyncIterator[str]:
+async def conninfo(settings: Settings) -> AsyncGenerator[str]:
     """Where Postgres is: `DATABASE_URL`, or the embedded one, which this process then holds up."""
     if settings.database_url is not None:
         yield settings.database_url
         return
-    embedded = EmbeddedPostgres(settings.home / "postgres")
+    embedded = EmbeddedPostgres(settings.home)
     running = await asyncio.to_thread(embedded.start)
     keeper = asyncio.create_task(_keep_up(embedded))
     try:
@@ -78,11 +78,11 @@ async def _keep_up(embedded: EmbeddedPostgres) -> None:
             try:
                 await asyncio.to_thread(embedded.start)
             except RuntimeError as error:
-                log.error("the embedded Postgres does not start", reason=str(error))
+                log.warning("the embedded Postgres does not start", reason=str(error))
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, pool_size: int = 10) -> AsyncIterator[Application]:
+async def build(settings: Settings, *, pool_size: int = 10) -> AsyncGenerator[Application]:
     """Build everything, refusing with every problem at once where something cannot be honoured."""
     async with AsyncExitStack() as stack:
         surfaces, toolsets = build_integrations(settings)
@@ -136,7 +136,7 @@ class _Prices:
     def __call__(self, workspace: WorkspaceManifest) -> PriceBook:
         known = self._books.get(id(workspace))
         if known is None or known[0] is not workspace:
-            if len(self._books) > 100:  # noqa: PLR2004  # manifests change rarely
+            if len(self._books) > 100:  # manifests change rarely
                 self._books.clear()
             known = (workspace, PriceBook(_overrides(workspace), scripts=self._scripts))
             self._books[id(workspace)] = known
@@ -211,5 +211,3 @@ def set_up_logging(level: str) -> None:
     )
     # Libraries speak up only when something is wrong; procrastinate logs every job at INFO.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-
-

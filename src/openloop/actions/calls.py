@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from openloop.actions import model_calls
 from openloop.domain.approval import Approval, ApprovalState
 from openloop.domain.ids import ApprovalId, new_id
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind, StepState
 from openloop.domain.surface import Ask, Button, Card
 from openloop.domain.tool import Effect
-from openloop.storage import approvals, audit, conversations, outbox, principals, runs, steps
+from openloop.storage import (
+    approvals,
+    audit,
+    budgets,
+    conversations,
+    outbox,
+    principals,
+    runs,
+    steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
     from decimal import Decimal
 
     from openloop.actions.claims import Work
     from openloop.actions.configuration import Configuration, Governing
-    from openloop.domain.ids import ReservationId
+    from openloop.actions.model_calls import Begun
     from openloop.domain.model import ModelReply, ToolCall
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
@@ -79,12 +86,10 @@ Judged = Refused | Started | Held
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What was journaled: the new steps, what may run at once, and cards on their way."""
+    """What was journaled: the calls that may be made at once, and cards on their way."""
 
-    steps: tuple[Step, ...]
     started: tuple[Step, ...]
     cards: tuple[OutboxRow, ...]
-    waiting_until: datetime | None
 
 
 async def plan(
@@ -93,9 +98,8 @@ async def plan(
     work: Work,
     run: Run,
     *,
-    step: Step,
+    begun: Begun,
     reply: ModelReply,
-    reservation_id: ReservationId,
     cost_usd: Decimal | None,
     judge: Callable[[Governing], Sequence[Judged]],
 ) -> Planned:
@@ -109,16 +113,12 @@ async def plan(
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
-        await model_calls.settle(
-            tx, workspace, run, reservation_id, usage=reply.usage, cost_usd=cost_usd
-        )
-        output = reply_as_output(reply)
-        await steps.finish(tx, run.id, step.seq, output=output)
+        await steps.finish(tx, run.id, begun.seq, output=reply_as_output(reply))
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        written = [replace(step, state=StepState.FINISHED, output=output)]
+        written: list[Step] = []
         cards: list[OutboxRow] = []
         for judged in judge(governing):
-            entry = await _write(tx, work, run, judged, step.seq)
+            entry = await _write(tx, work, run, judged, begun.seq)
             written.append(entry)
             match judged:
                 case Refused():
@@ -130,9 +130,14 @@ async def plan(
         started = tuple(s for s in written if s.state is StepState.STARTED)
         if cards and not started:
             await runs.set_state(tx, run.id, RunState.WAITING)
-    return Planned(
-        steps=tuple(written), started=started, cards=tuple(cards), waiting_until=None
-    )
+        await budgets.settle(
+            tx,
+            begun.reservation_id,
+            cost_usd=None if reply.usage.assumed else cost_usd,
+            usage=reply.usage,
+            last=True,
+        )
+    return Planned(started=started, cards=tuple(cards))
 
 
 def reply_as_output(reply: ModelReply) -> dict[str, object]:
@@ -152,9 +157,7 @@ def reply_as_output(reply: ModelReply) -> dict[str, object]:
     }
 
 
-async def _write(
-    tx: Transaction, work: Work, run: Run, judged: Judged, model_seq: int
-) -> Step:
+async def _write(tx: Transaction, work: Work, run: Run, judged: Judged, model_seq: int) -> Step:
     workspace, epoch = work.workspace, work.claim.epoch
     entry: dict[str, object] = {
         "call_id": judged.call.id,

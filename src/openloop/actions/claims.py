@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from openloop.actions.configuration import Configuration, Governing
     from openloop.domain.approval import Approval
-    from openloop.domain.ids import WorkspaceId
     from openloop.domain.conversation import Claim, Conversation, ConversationRef
+    from openloop.domain.ids import WorkspaceId
     from openloop.domain.run import Run
     from openloop.domain.step import Step
     from openloop.storage.database import Database, Transaction
@@ -62,9 +62,7 @@ async def take(
         return await _read(tx, configuration, claim, conversation)
 
 
-async def look_again(
-    database: Database, configuration: Configuration, work: Work
-) -> Work:
+async def look_again(database: Database, configuration: Configuration, work: Work) -> Work:
     """Read the state anew under the same claim, with all that has happened up to now."""
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
@@ -150,9 +148,7 @@ async def release_failed(database: Database, claim: Claim, *, after_seconds: flo
         await conversations.release(tx, claim, wake_at=wake_at, failed=True)
 
 
-async def park(
-    database: Database, work: Work, run: Run, *, wake_at: datetime | None
-) -> bool:
+async def park(database: Database, work: Work, run: Run, *, wake_at: datetime | None) -> bool:
     """Let a run wait for people: no slot, no memory, no reservation; False where it must look again."""
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)

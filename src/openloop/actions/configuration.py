@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from openloop.domain.errors import NotFound
 from openloop.domain.manifest import parse_agent, parse_workspace
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from openloop.domain.manifest_agent import AgentManifest
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.storage.database import Transaction
+
+T = TypeVar("T")
 
 CACHED = 500
 
@@ -47,9 +49,7 @@ class Configuration:
         self._agents: OrderedDict[RevisionId, AgentManifest] = OrderedDict()
         self._workspaces: OrderedDict[RevisionId, WorkspaceManifest] = OrderedDict()
 
-    async def governing(
-        self, tx: Transaction, agent_id: AgentId, begun: RevisionId
-    ) -> Governing:
+    async def governing(self, tx: Transaction, agent_id: AgentId, begun: RevisionId) -> Governing:
         """What decides a run of this agent that began under `begun`."""
         ids = await agents.find_live_ids(tx, agent_id)
         if ids is None:
@@ -84,7 +84,7 @@ class Configuration:
         return found
 
 
-def _keep(cache: OrderedDict[RevisionId, object], id: RevisionId, value: object) -> None:
+def _keep(cache: OrderedDict[RevisionId, T], id: RevisionId, value: T) -> None:
     cache[id] = value
     if len(cache) > CACHED:
         cache.popitem(last=False)

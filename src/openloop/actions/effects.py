@@ -170,9 +170,7 @@ def _said(result: ToolResult) -> str:
     return f"Failed: {reason}" if reason else "Failed"
 
 
-async def refuse(
-    database: Database, work: Work, run: Run, step: Step, approval: Approval
-) -> Step:
+async def refuse(database: Database, work: Work, run: Run, step: Step, approval: Approval) -> Step:
     """Close a held step whose approval was denied, expired or withdrawn; the model is told."""
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
@@ -335,6 +333,4 @@ async def _hold_step(tx: Transaction, work: Work, run: Run, step: Step) -> None:
 
 def earliest_expiry(held: list[Approval]) -> datetime | None:
     """When somebody has to look at waiting approvals again."""
-    return min(
-        (a.expires_at for a in held if a.state is ApprovalState.PENDING), default=None
-    )
+    return min((a.expires_at for a in held if a.state is ApprovalState.PENDING), default=None)

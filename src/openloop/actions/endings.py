@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from openloop.actions import model_calls
 from openloop.actions.calls import reply_as_output
 from openloop.actions.effects import put_settled
 from openloop.domain.approval import ApprovalState
 from openloop.domain.run import RunState
-from openloop.storage import approvals, audit, conversations, messages, outbox, runs, steps
+from openloop.storage import approvals, audit, budgets, conversations, messages, outbox, runs, turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
     from openloop.actions.claims import Work
+    from openloop.actions.model_calls import Begun
     from openloop.domain.audit import Who
-    from openloop.domain.ids import MessageId, ReservationId
+    from openloop.domain.ids import MessageId
     from openloop.domain.model import ModelReply
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
-    from openloop.domain.step import Step
     from openloop.domain.surface import Receipt, Say
     from openloop.storage.database import Database, Transaction
 
@@ -40,14 +39,15 @@ async def answer(
     work: Work,
     run: Run,
     *,
-    step: Step,
+    begun: Begun,
     reply: ModelReply,
-    reservation_id: ReservationId,
     cost_usd: Decimal | None,
     say: Say | None,
     status: tuple[OutboxRow, Receipt] | None,
 ) -> Ended:
     """Finish the last model call, the run and, if nothing has happened since, the claim: one commit.
+
+    `status` was shown meanwhile; a status is worth showing now or never, so it is closed in any case.
 
     Raises:
         LostClaim
@@ -55,25 +55,28 @@ async def answer(
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
+        shown = None
         if status is not None:
-            await _record_status(tx, work, *status)
-        await steps.finish(tx, run.id, step.seq, output=reply_as_output(reply))
-        row = await _say(tx, work, run, say)
-        await runs.end(tx, run.id, RunState.DONE, outcome="answered")
-        await audit.append(
+            shown = (status[0].id, work.claim.worker, status[1].message_ids)
+        await turns.finish(
             tx,
             workspace,
-            "run.done",
-            actor=work.agent,
-            subject=run.id,
-            run_id=run.id,
-            outcome="answered",
-            model=step.name,
+            run.id,
+            begun.seq,
+            output=reply_as_output(reply),
+            model=begun.model,
+            by=work.agent,
+            shown=shown,
         )
+        row = await _say(tx, work, run, say)
         released = await conversations.release(tx, work.claim)
         # Last, because the budget rows are what everybody else is waiting for.
-        await model_calls.settle(
-            tx, workspace, run, reservation_id, usage=reply.usage, cost_usd=cost_usd
+        await budgets.settle(
+            tx,
+            begun.reservation_id,
+            cost_usd=None if reply.usage.assumed else cost_usd,
+            usage=reply.usage,
+            last=True,
         )
     return Ended(rows=(row,) if row else (), released=released)
 
@@ -125,9 +128,7 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
         if await approvals.move(
             tx, approval.id, before=open_states, after=ApprovalState.WITHDRAWN, reason=why
         ):
-            await put_settled(
-                tx, work.workspace, approval, f"Withdrawn: {why}", run=run, work=work
-            )
+            await put_settled(tx, work.workspace, approval, f"Withdrawn: {why}", run=run, work=work)
             await audit.append(
                 tx,
                 work.workspace,
@@ -150,15 +151,3 @@ async def _say(tx: Transaction, work: Work, run: Run, say: Say | None) -> Outbox
         run_id=run.id,
         sender=work.claim.worker,
     )
-
-
-async def _record_status(tx: Transaction, work: Work, row: OutboxRow, receipt: Receipt) -> None:
-    """A status is worth showing now or never: whatever came of it, it is closed."""
-    if receipt.outcome == "done":
-        await outbox.mark_sent(
-            tx, row.id, sender=work.claim.worker, message_ids=receipt.message_ids
-        )
-    else:
-        await outbox.close(
-            tx, row.id, sender=work.claim.worker, state="dropped", detail=receipt.detail
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from openloop.domain.audit import actor_as_who
 from openloop.domain.conversation import ConversationRef
-from openloop.domain.ids import ConversationId, MessageId, RunId, new_id
+from openloop.domain.ids import ConversationId, RunId, new_id
 from openloop.domain.surface import Say
 from openloop.storage import (
     audit,
@@ -71,15 +71,15 @@ async def receive(
     if _is_chatter(inbound):
         return Received(taken=Taken.IGNORED)
     async with database.transaction(workspace) as tx:
-        if not await deliveries.take(
+        addressee = await conversations.take_keys(
             tx,
             workspace,
-            inbound.thread.place.surface,
+            inbound.thread,
             delivery_key=inbound.delivery_key,
             subject_key=inbound.subject_key,
-        ):
+        )
+        if not addressee.is_new:
             return Received(taken=Taken.DUPLICATE)
-        addressee = await conversations.find_addressee(tx, inbound.thread)
         if inbound.kind in ("edited", "deleted"):
             return await _change(tx, workspace, inbound, addressee)
         if addressee.agent_id is None or addressee.revision_id is None:
@@ -98,9 +98,7 @@ def _is_chatter(inbound: Inbound) -> bool:
     )
 
 
-async def _is_wanted(
-    tx: Transaction, inbound: Inbound, addressee: Addressee, wakes: Wakes
-) -> bool:
+async def _is_wanted(tx: Transaction, inbound: Inbound, addressee: Addressee, wakes: Wakes) -> bool:
     if inbound.kind == "stopped":
         return addressee.conversation_id is not None
     if inbound.addressed != "followup":
@@ -113,53 +111,26 @@ async def _take_message(
 ) -> Received:
     assert addressee.agent_id is not None  # noqa: S101  # checked by the caller
     assert addressee.revision_id is not None  # noqa: S101  # checked by the caller
-    conversation = await conversations.open_conversation(
-        tx,
-        workspace,
-        inbound.thread,
-        id=addressee.conversation_id or new_id(),
-        agent_id=addressee.agent_id,
-    )
-    ref = ConversationRef(workspace=workspace, id=conversation)
     if is_stop(inbound.text) or inbound.kind == "stopped":
-        if await runs.find_active(tx, conversation) is None:
+        known = addressee.conversation_id
+        if known is None or await runs.find_active(tx, known) is None:
             return Received(taken=Taken.IGNORED)
         inbound = replace(inbound, text="stop")
-    run_id = RunId(new_id())
-    opened = await runs.open_run(
+    arrived = await messages.arrive(
         tx,
         workspace,
-        id=run_id,
-        conversation_id=conversation,
+        inbound,
+        conversation_id=addressee.conversation_id or ConversationId(new_id()),
         agent_id=addressee.agent_id,
         revision_id=addressee.revision_id,
-        requested_by=inbound.actor,
-        request=inbound.text,
-        request_link=inbound.link,
+        by=actor_as_who(inbound.actor),
     )
-    message_id = MessageId(new_id())
-    await messages.add(
-        tx,
-        workspace,
-        id=message_id,
-        conversation_id=conversation,
-        run_id=run_id if opened else None,
-        inbound=inbound,
+    await queue.wake(tx, workspace, arrived.conversation_id)
+    return Received(
+        taken=Taken.STEERED if arrived.run_id is None else Taken.RUN_QUEUED,
+        conversation=ConversationRef(workspace=workspace, id=arrived.conversation_id),
+        run_id=arrived.run_id,
     )
-    await audit.append(
-        tx,
-        workspace,
-        "run.queued" if opened else "message.received",
-        actor=actor_as_who(inbound.actor),
-        subject=run_id if opened else message_id,
-        run_id=run_id if opened else None,
-        conversation=conversation,
-        link=inbound.link,
-    )
-    await queue.wake(tx, workspace, conversation)
-    if opened:
-        return Received(taken=Taken.RUN_QUEUED, conversation=ref, run_id=run_id)
-    return Received(taken=Taken.STEERED, conversation=ref)
 
 
 def is_stop(text: str) -> bool:

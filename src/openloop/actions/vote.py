@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openloop.actions.apply import CONSOLE
 from openloop.actions.calls import hash_token
 from openloop.actions.effects import put_settled
 from openloop.domain.approval import ApprovalState, Voter
@@ -14,7 +15,6 @@ from openloop.storage import (
     approvals,
     audit,
     conversations,
-    deliveries,
     memories,
     outbox,
     principals,
@@ -111,23 +111,21 @@ async def _decide(
     return await approvals.get(tx, approval.id)
 
 
-async def _voter(
-    tx: Transaction, governing: Governing, run: Run, by: Principal, who: Who
-) -> Voter:
+async def _voter(tx: Transaction, governing: Governing, run: Run, by: Principal, who: Who) -> Voter:
+    # On the console people are known as principals: their id there is the principal's.
+    on_console = run.requested_by.surface == CONSOLE and run.requested_by.id == str(by.id)
     asked = await principals.find_by_identity(
         tx,
         surface=run.requested_by.surface,
         tenant=run.requested_by.tenant,
         external_id=run.requested_by.id,
     )
-    same_actor = (
-        who.surface == run.requested_by.surface and who.external_id == run.requested_by.id
-    )
+    same_actor = who.surface == run.requested_by.surface and who.external_id == run.requested_by.id
     return Voter(
         principal_id=by.id,
         name=by.name,
         is_approver=by.active and governing.may_decide(by.name),
-        is_requester=same_actor or (asked is not None and asked.id == by.id),
+        is_requester=on_console or same_actor or (asked is not None and asked.id == by.id),
     )
 
 
@@ -152,13 +150,14 @@ async def click(
     if choice is None:
         return False
     async with database.transaction(workspace) as tx:
-        if not await deliveries.take(
+        addressee = await conversations.take_keys(
             tx,
             workspace,
-            inbound.thread.place.surface,
+            inbound.thread,
             delivery_key=inbound.delivery_key,
             subject_key=inbound.subject_key,
-        ):
+        )
+        if not addressee.is_new:
             return False
         person = await principals.find_by_identity(
             tx,
@@ -231,9 +230,7 @@ async def _tell(
     await _whisper(database, workspace, inbound, f"{refusal}.".replace("..", "."))
 
 
-async def _whisper(
-    database: Database, workspace: WorkspaceId, inbound: Inbound, text: str
-) -> None:
+async def _whisper(database: Database, workspace: WorkspaceId, inbound: Inbound, text: str) -> None:
     async with database.transaction(workspace) as tx:
         addressee = await conversations.find_addressee(tx, inbound.thread)
         if addressee.conversation_id is None:

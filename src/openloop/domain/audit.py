@@ -44,4 +44,4 @@ class AuditEvent:
     actor: Who
     subject: UUID | None = None
     run_id: UUID | None = None
-    detail: dict[str, object] = field(default_factory=dict)
+    detail: dict[str, object] = field(default_factory=dict[str, object])

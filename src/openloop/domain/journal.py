@@ -87,8 +87,7 @@ def messages_of(steps: list[Step]) -> tuple[ModelMessage, ...]:
     for step in steps:
         if step.kind is not StepKind.MODEL:
             continue
-        for text in steering_of(step):
-            messages.append(ModelMessage("user", text))
+        messages.extend(ModelMessage("user", text) for text in steering_of(step))
         if step.state is not StepState.FINISHED:
             continue
         calls = calls_of(step)
@@ -103,8 +102,7 @@ def messages_of(steps: list[Step]) -> tuple[ModelMessage, ...]:
 
 def calls_of(step: Step) -> tuple[ToolCall, ...]:
     """The calls a finished model step asked for."""
-    calls = (step.output or {}).get("tool_calls", [])
-    assert isinstance(calls, list)  # noqa: S101  # written by us
+    calls: list[dict[str, str]] = (step.output or {}).get("tool_calls", [])
     return tuple(ToolCall(**call) for call in calls)
 
 
@@ -115,9 +113,8 @@ def text_of(step: Step) -> str:
 
 def steering_of(step: Step) -> list[str]:
     """The messages that were read before a model step, as the model saw them."""
-    steering = step.input.get("steering", [])
-    assert isinstance(steering, list)  # noqa: S101  # written by us
-    return [str(text) for text in steering]
+    steering: list[str] = step.input.get("steering", [])
+    return steering
 
 
 def model_steps(steps: list[Step]) -> int:

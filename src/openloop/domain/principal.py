@@ -33,15 +33,13 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: frozenset({Right.SEE, Right.RUN}),
     Role.APPROVER: frozenset({Right.SEE, Right.VOTE, Right.AUDIT}),
     Role.ADMIN: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT}),
-    Role.OWNER: frozenset(
-        {Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS}
-    ),
+    Role.OWNER: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS}),
 }
 
 
 def rights_of(roles: tuple[Role, ...]) -> frozenset[Right]:
     """The union of what the roles grant."""
-    return frozenset().union(*(RIGHTS[role] for role in roles))
+    return frozenset[Right]().union(*(RIGHTS[role] for role in roles))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from openloop.domain.ids import RunId
 from openloop.domain.tool import Effect
@@ -36,8 +37,8 @@ class Step:
     name: str = ""
     effect: Effect | None = None
     rule: str = ""
-    input: dict[str, object] = field(default_factory=dict)
-    output: dict[str, object] | None = None
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
+    output: dict[str, Any] | None = None
     started_at: datetime
     finished_at: datetime | None = None
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-Arguments = dict[str, object]
+Arguments = dict[str, Any]
 """Validated arguments of a call: plain JSON values."""
 
 

@@ -45,8 +45,7 @@ def _is_note(step: Step) -> bool:
 
 
 def _note(step: Step) -> tuple[str, str, str]:
-    arguments = step.input.get("arguments")
-    assert isinstance(arguments, dict)  # noqa: S101  # written by us
+    arguments: dict[str, str] = step.input["arguments"]
     return str(arguments["kind"]), str(arguments["text"]), str(step.input.get("undo_token", ""))
 
 
@@ -56,9 +55,5 @@ def _shorten(text: str) -> str:
 
 async def send(kit: Kit, work: Work, ended: Ended) -> bool:
     """Send what a closed run says, right after the commit."""
-    for row in ended.rows:
-        if row.state != "sending":
-            break
-        if not await kit.courier.deliver(work.workspace, row, work.conversation.thread):
-            break
+    await kit.courier.forward(work.claim.ref, ended.rows, work.conversation.thread)
     return ended.released

@@ -74,9 +74,7 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
         if await _go_on(kit, work, run, step, approval):
             waiting.append(approval)
     if waiting:
-        return await claims.park(
-            kit.database, work, run, wake_at=effects.earliest_expiry(waiting)
-        )
+        return await claims.park(kit.database, work, run, wake_at=effects.earliest_expiry(waiting))
     return False
 
 
@@ -116,9 +114,7 @@ async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
     return await _write(kit, work, run, begun, approval=approval)
 
 
-async def _write(
-    kit: Kit, work: Work, run: Run, step: Step, *, approval: Approval | None
-) -> bool:
+async def _write(kit: Kit, work: Work, run: Run, step: Step, *, approval: Approval | None) -> bool:
     """Make a journaled write; True where nothing was sent and it has to be tried again later."""
     arguments = _arguments(step, approval)
     registered = kit.registry.find(step.name)
@@ -162,9 +158,7 @@ async def _recover(
     return None
 
 
-async def _resolve(
-    kit: Kit, work: Work, run: Run, step: Step, approval: Approval | None
-) -> bool:
+async def _resolve(kit: Kit, work: Work, run: Run, step: Step, approval: Approval | None) -> bool:
     """Find out what became of a write; where nothing certain is found, show `unknown` and ask."""
     found = await look_up(kit, step, approval)
     if found is not None:
@@ -177,9 +171,7 @@ async def _resolve(
         )
         await effects.finish(kit.database, work, run, step, result, approval=None)
         return False
-    card = await effects.mark_unknown(
-        kit.database, kit.configuration, work, run, step, approval
-    )
+    card = await effects.mark_unknown(kit.database, kit.configuration, work, run, step, approval)
     await _deliver(kit, work, card)
     return True
 
@@ -211,15 +203,13 @@ async def _finish(
     *,
     approval: Approval | None,
 ) -> None:
-    _, row = await effects.finish(
-        kit.database, work, run, step, bounded(result), approval=approval
-    )
+    _, row = await effects.finish(kit.database, work, run, step, bounded(result), approval=approval)
     await _deliver(kit, work, row)
 
 
 async def _deliver(kit: Kit, work: Work, row: OutboxRow | None) -> None:
-    if row is not None and row.state == "sending":
-        await kit.courier.deliver(work.workspace, row, work.conversation.thread)
+    if row is not None:
+        await kit.courier.forward(work.claim.ref, [row], work.conversation.thread)
 
 
 async def _read(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
@@ -246,9 +236,7 @@ def _arguments(step: Step, approval: Approval | None) -> Arguments:
     """The bytes that were approved, or the arguments that were journaled."""
     if approval is not None:
         return orjson.loads(approval.arguments)
-    arguments = step.input.get("arguments")
-    assert isinstance(arguments, dict)  # noqa: S101  # written by us
-    return arguments
+    return step.input["arguments"]
 
 
 def context_of(step: Step) -> CallContext:
@@ -262,4 +250,3 @@ async def _delay(kit: Kit, work: Work, retry_at: datetime | None) -> float:
     async with kit.database.transaction(work.workspace) as tx:
         now = await tx.now()
     return max(1.0, (retry_at - now).total_seconds())
-

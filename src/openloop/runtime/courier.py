@@ -17,11 +17,11 @@ from openloop.domain.surface import Receipt, SetStatus, Settle
 from openloop.storage import conversations, outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from openloop.domain.conversation import ConversationRef
-    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.ids import ConversationId, WorkspaceId
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.surface import Op, Thread
     from openloop.plugin import Surface
@@ -41,6 +41,7 @@ class Courier:
         self._database = database
         self._surfaces = surfaces
         self._me = me
+        self._behind: set[ConversationId] = set()
 
     async def send(self, workspace: WorkspaceId, row: OutboxRow, thread: Thread) -> Receipt:
         """Carry out an op that this courier holds; what came of it is not recorded yet."""
@@ -56,10 +57,27 @@ class Courier:
                 return receipt
         return receipt
 
-    async def deliver(self, workspace: WorkspaceId, row: OutboxRow, thread: Thread) -> bool:
-        """Send an op that this courier holds and record it; True where the next may follow."""
-        receipt = await self.send(workspace, row, thread)
-        return await self.record(workspace, row, receipt)
+    async def forward(
+        self, ref: ConversationRef, rows: Sequence[OutboxRow], thread: Thread
+    ) -> None:
+        """Send ops right after the commit that queued them, as far as they are this courier's turn.
+
+        One that stands behind another is left to `drain`, and the conversation noted as behind.
+        """
+        for row in rows:
+            if row.state != "sending":
+                self._behind.add(ref.id)
+                return
+            receipt = await self.send(ref.workspace, row, thread)
+            if not await self.record(ref.workspace, row, receipt):
+                self._behind.add(ref.id)
+                return
+
+    async def catch_up(self, ref: ConversationRef) -> None:
+        """Drain a conversation in which `forward` had to leave something."""
+        if ref.id in self._behind:
+            self._behind.discard(ref.id)
+            await self.drain(ref)
 
     async def drain(self, ref: ConversationRef) -> None:
         """Send whatever of a conversation is due, in order, until something has to wait."""
@@ -116,7 +134,8 @@ class Courier:
                     log.error("op unknown for good", op=row.op["op"])
                     return True
                 case "unknown":
-                    until = (await tx.now()) + timedelta(seconds=LOOK_UP_AFTER_SECONDS)
+                    soonest = (await tx.now()) + timedelta(seconds=LOOK_UP_AFTER_SECONDS)
+                    until = max(receipt.retry_at or soonest, soonest)
                     await outbox.lapse(tx, row.id, sender=self._me, until=until)
                     return False
 
@@ -142,5 +161,3 @@ class Courier:
             for copy in copies
             if copy.message_ids and copy.seq < row.seq
         ]
-
-

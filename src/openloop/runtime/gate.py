@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import rfc8785
@@ -215,19 +215,22 @@ def recheck(
             return f"{', '.join(changed)} changed since it was asked" if changed else None
 
 
-def hidden_characters(value: object) -> str | None:
+def hidden_characters(value: Any) -> str | None:
     """Why people could not see what they approve: bidi and other invisible characters."""
     if isinstance(value, str):
         for character in value:
-            if unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs") and character not in "\n\t":
+            if (
+                unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs")
+                and character not in "\n\t"
+            ):
                 return f"The arguments hold an invisible character (U+{ord(character):04X})"
         return None
+    parts: list[Any] = []
     if isinstance(value, dict):
-        parts: list[object] = [*value.keys(), *value.values()]
+        pairs = cast("dict[str, Any]", value)
+        parts = [*pairs.keys(), *pairs.values()]
     elif isinstance(value, list):
-        parts = list(value)
-    else:
-        return None
+        parts = cast("list[Any]", value)
     return next((found for part in parts if (found := hidden_characters(part))), None)
 
 
@@ -235,12 +238,12 @@ def _parse(text: str) -> Arguments | str:
     if len(text) > MAX_ARGUMENT_BYTES:
         return "The arguments are longer than 64 KiB"
     try:
-        arguments = orjson.loads(text or "{}")
+        arguments: Any = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
         return "The arguments are not JSON"
-    if not isinstance(arguments, dict):
-        return "The arguments are not a JSON object"
-    return arguments
+    if isinstance(arguments, dict):
+        return cast("Arguments", arguments)
+    return "The arguments are not a JSON object"
 
 
 def _refused(call: ToolCall, seq: int, rule: str, why: str) -> Refused:

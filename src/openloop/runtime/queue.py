@@ -16,7 +16,7 @@ from procrastinate import App, PsycopgConnector
 
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.ids import ConversationId, WorkspaceId
-from openloop.storage.database import configure
+from openloop.storage.database import configure, unchecked_pool
 from openloop.storage.queue import ADVANCE, QUEUE
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Queue:
 
     async def _work_once(self) -> None:
         connector = PsycopgConnector(
+            pool_factory=unchecked_pool,
             conninfo=self._conninfo,
             configure=configure,
             min_size=1,
@@ -91,16 +92,13 @@ class Queue:
                     fetch_job_polling_interval=POLL_SECONDS,
                     delete_jobs="always",
                     install_signal_handlers=False,
-                    shutdown_graceful_timeout=None,
                 )
             )
             self.is_listening = True
             stopper = asyncio.create_task(self._stopping.wait())
             listener = asyncio.create_task(self._watch_listener())
             try:
-                await asyncio.wait(
-                    {worker, stopper, listener}, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({worker, stopper, listener}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (stopper, listener):
                     task.cancel()

@@ -25,8 +25,7 @@ async def note(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
     """Save what the model wants remembered; the same step saves once."""
     governing = work.governing
     assert governing is not None  # noqa: S101  # read together with the run
-    arguments = step.input["arguments"]
-    assert isinstance(arguments, dict)  # noqa: S101  # written by us
+    arguments: dict[str, str] = step.input["arguments"]
     days = governing.live.spec.memory.retention_days
     shortest = governing.workspace.spec.retention.memories_days
     try:
@@ -36,8 +35,8 @@ async def note(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
             run,
             step_seq=step.seq,
             scope=memory_scope(work, run),
-            kind=MemoryKind(str(arguments["kind"])),
-            text=str(arguments["text"]),
+            kind=MemoryKind(arguments["kind"]),
+            text=arguments["text"],
             undo_token=str(step.input["undo_token"]),
             retention_days=min(days, shortest) if shortest is not None else days,
         )

@@ -15,8 +15,8 @@ from openloop.domain import policy, pricing
 from openloop.domain.journal import Gather, steering_of
 from openloop.domain.model import ModelMessage, ModelRequest
 from openloop.domain.run import RunState
-from openloop.domain.step import StepKind, StepState
-from openloop.domain.surface import SetStatus
+from openloop.domain.step import StepKind
+from openloop.domain.surface import Receipt, SetStatus
 from openloop.models.errors import ModelFailure, ModelWarming
 from openloop.runtime import context as contexts
 from openloop.runtime import gate
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.pricing import ModelFacts
     from openloop.domain.run import Run
-    from openloop.domain.surface import Receipt
     from openloop.plugin import Surface
     from openloop.runtime.kit import Kit
     from openloop.storage.messages import Message
@@ -85,6 +84,9 @@ async def ask_model(
     try:
         begun = await _begin(kit, work, run, governing, facts, prepared)
     except BudgetExhausted as exhausted:
+        if exhausted.status is not None:
+            unsent = Receipt(outcome="refused", detail="overtaken")
+            await kit.courier.record(work.workspace, exhausted.status, unsent)
         reason = f"The {exhausted.axis} budget does not afford another step."
         return await land(kit, work, run, reason=reason, code=exhausted.code)
     if model != run.model:
@@ -142,9 +144,7 @@ async def _prepare(
 ) -> Prepared:
     context = None
     if isinstance(move, Gather):
-        context = await contexts.gather(
-            kit.database, surface, work, run, governing.begun
-        )
+        context = await contexts.gather(kit.database, surface, work, run, governing.begun)
         seq = 1
         messages = (
             ModelMessage("system", str(context["system"])),
@@ -156,9 +156,7 @@ async def _prepare(
     texts = [contexts.steering_text(message) for message in new]
     messages += tuple(ModelMessage("user", text) for text in texts)
     tools = shown_tools(kit, governing)
-    begun_before = next(
-        (s for s in work.steps if s.seq == seq and s.kind is StepKind.MODEL), None
-    )
+    begun_before = next((s for s in work.steps if s.seq == seq and s.kind is StepKind.MODEL), None)
     return Prepared(
         seq=seq,
         context=context,
@@ -219,9 +217,7 @@ async def _show_status(kit: Kit, work: Work, begun: Begun) -> tuple[OutboxRow, R
     return row, await kit.courier.send(work.workspace, row, work.conversation.thread)
 
 
-async def _close_status(
-    kit: Kit, work: Work, shown: tuple[OutboxRow, Receipt] | None
-) -> None:
+async def _close_status(kit: Kit, work: Work, shown: tuple[OutboxRow, Receipt] | None) -> None:
     if shown is not None:
         await kit.courier.record(work.workspace, *shown)
 
@@ -242,9 +238,8 @@ async def _answer(
         kit.database,
         work,
         run,
-        step=begun.steps[-1],
+        begun=begun,
         reply=reply,
-        reservation_id=begun.reservation_id,
         cost_usd=cost,
         say=answer_text(work.steps, text, run.model),
         status=shown,
@@ -261,7 +256,6 @@ async def _plan(
     cost: Decimal | None,
 ) -> bool:
     """Journal the calls that the model asked for, and make those that may be made."""
-    step = begun.steps[-1]
 
     def judge(governing: Governing) -> list[planning.Judged]:
         return gate.judge_calls(
@@ -269,7 +263,7 @@ async def _plan(
             governing,
             work.conversation,
             reply.tool_calls,
-            first_seq=step.seq + 1,
+            first_seq=begun.seq + 1,
             reason=reply.text,
         )
 
@@ -278,19 +272,13 @@ async def _plan(
         kit.configuration,
         work,
         run,
-        step=step,
+        begun=begun,
         reply=reply,
-        reservation_id=begun.reservation_id,
         cost_usd=cost,
         judge=judge,
     )
-    for row in planned.cards:
-        if row.state != "sending":
-            break
-        if not await kit.courier.deliver(work.workspace, row, work.conversation.thread):
-            break
-    started = [s for s in planned.steps if s.state is StepState.STARTED]
-    await make_calls(kit, work, run, started)
+    await kit.courier.forward(work.claim.ref, planned.cards, work.conversation.thread)
+    await make_calls(kit, work, run, planned.started)
     return False
 
 
@@ -307,6 +295,4 @@ async def _failed(kit: Kit, work: Work, run: Run, begun: Begun, failure: ModelFa
         log.info("model call postponed", run=str(run.id), code=failure.code, seconds=seconds)
         await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
         return True
-    started = (*work.steps, *begun.steps)
-    work = replace(work, steps=list({step.seq: step for step in started}.values()))
     return await fail(kit, work, run, reason=f"{failure}.", code=failure.code)

@@ -56,9 +56,7 @@ async def advance(kit: Kit, work: Work) -> bool:
     return await _move(kit, work, _named(run, fresh), surface, fresh)
 
 
-async def _move(
-    kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Message]
-) -> bool:
+async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Message]) -> bool:
     assert work.governing is not None  # noqa: S101  # read together with the run
     limits = work.governing.live.spec.limits
     match next_move(work.steps):

@@ -81,9 +81,11 @@ class Worker:
                 work = await claims.take(
                     self._kit.database, self._kit.configuration, ref, worker=self._kit.worker
                 )
-                if work is not None:
+                if work is None:
+                    await self._kit.courier.drain(ref)
+                else:
                     await self._work(ref, work)
-                await self._kit.courier.drain(ref)
+                    await self._kit.courier.catch_up(ref)
             except Unavailable as error:
                 # The lease lapses and the sweep comes back to it.
                 log.warning("postponed", conversation=str(ref.id), reason=str(error))
@@ -115,14 +117,16 @@ class Worker:
             exc_info=not isinstance(error, Unavailable),
         )
         try:
-            if failures + 1 >= TRIES and work.run is not None and not isinstance(error, Unavailable):
+            if (
+                failures + 1 >= TRIES
+                and work.run is not None
+                and not isinstance(error, Unavailable)
+            ):
                 reason = "Something failed inside of OpenLoop; it is in its log."
                 await fail(self._kit, work, work.run, reason=reason, code="internal")
             else:
                 seconds = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
-                await claims.release_failed(
-                    self._kit.database, work.claim, after_seconds=seconds
-                )
+                await claims.release_failed(self._kit.database, work.claim, after_seconds=seconds)
         except (LostClaim, Unavailable) as later:
             log.warning("left to the sweep", why=type(later).__name__)
 

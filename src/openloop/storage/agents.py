@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from openloop.domain.agent import Agent, Inactive, Revision
 from openloop.domain.errors import NotFound
 from openloop.domain.ids import AgentId, RevisionId, WorkspaceId, new_id
+from openloop.domain.surface import Place
 from openloop.storage import rows
 
 if TYPE_CHECKING:
@@ -51,6 +52,30 @@ async def put_workspace(tx: Transaction, name: str) -> WorkspaceId:
             ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING id
             """,
             {"id": new_id(), "name": name},
+        )
+    )
+
+
+async def get_workspace(tx: Transaction, id: WorkspaceId) -> WorkspaceRow:
+    """The workspace of that id (directory door)."""
+    found = await tx.find(
+        WorkspaceRow, "SELECT id, name FROM workspaces WHERE id = %(id)s", {"id": id}
+    )
+    if found is None:
+        raise NotFound(f"No workspace {id}")
+    return found
+
+
+async def rename_workspace(tx: Transaction, id: WorkspaceId, name: str) -> bool:
+    """Give a workspace its name; False where another one has it (directory door)."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE workspaces SET name = %(name)s
+            WHERE id = %(id)s AND NOT EXISTS (
+                SELECT FROM workspaces WHERE name = %(name)s AND id <> %(id)s)
+            """,
+            {"id": id, "name": name},
         )
     )
 
@@ -256,6 +281,11 @@ class Binding:
     container: str
     name: str
     agent_id: AgentId
+
+    @property
+    def place(self) -> Place:
+        """The place by its stable id."""
+        return Place(surface=self.surface, tenant=self.tenant, container=self.container)
 
 
 async def list_bindings(tx: Transaction, agent_id: AgentId | None = None) -> list[Binding]:

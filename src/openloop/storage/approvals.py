@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS = """id, run_id, step_seq, conversation_id, tool, permission, arguments, preconditions, hash,
     card, requested_by, approvers, solo_mode, rule, state, asked_at, expires_at, decided_by,
     decided_at, reason, result"""
-_SELECT = f"SELECT {_COLUMNS} FROM approvals "
+_SELECT = f"SELECT {_COLUMNS} FROM approvals "  # noqa: S608  # a constant column list
 
 
 async def add(
@@ -92,7 +92,9 @@ async def find_by_token(tx: Transaction, token_sha256: bytes) -> ApprovalId | No
 
 async def list_of_run(tx: Transaction, run_id: RunId) -> list[Approval]:
     """The approvals of a run, in the order of their steps."""
-    return await tx.all(Approval, _SELECT + "WHERE run_id = %(id)s ORDER BY step_seq", {"id": run_id})
+    return await tx.all(
+        Approval, _SELECT + "WHERE run_id = %(id)s ORDER BY step_seq", {"id": run_id}
+    )
 
 
 async def list_newest(

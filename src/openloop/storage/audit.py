@@ -66,7 +66,9 @@ async def list_newest(
     )
 
 
-async def list_after(tx: Transaction, position: tuple[int, int], *, limit: int) -> list[tuple[str, AuditEvent]]:
+async def list_after(
+    tx: Transaction, position: tuple[int, int], *, limit: int
+) -> list[tuple[str, AuditEvent]]:
     """Events after a position `(xid, id)`, in commit-safe order, each with its own position.
 
     Ids are given at insert, so a reader of `id > last` would skip a slow transaction for ever;

@@ -9,19 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 from uuid import UUID
 
+from openloop.domain.audit import SYSTEM
 from openloop.domain.ids import AgentId, ReservationId, RunId, WorkspaceId
+from openloop.domain.pricing import FEWEST_OUTPUT_TOKENS
 from openloop.storage import rows
 
 if TYPE_CHECKING:
     from openloop.domain.model import Usage
+    from openloop.domain.pricing import Price
     from openloop.storage.database import Transaction
 
 RESERVATION_LEASE_MINUTES = 10
-NO_PERIOD = date(1970, 1, 1)
-"""The period of the run axis: a run is its own period."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +46,6 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """Money set aside for one attempt at one model call."""
-
-    id: ReservationId
-    run_id: RunId
-    step_seq: int
-    epoch: int
-    agent_id: AgentId
-    model: str
-    period: date
-    amount_usd: Decimal
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits in force for a run, per axis; None means unlimited."""
 
@@ -68,93 +54,177 @@ class Limits:
     run_usd: Decimal | None
 
 
-async def lock(
-    tx: Transaction, workspace: WorkspaceId, *, agent_id: AgentId, run_id: RunId, limits: Limits
-) -> list[Budget]:
-    """The rows that a call of this run counts against, locked in a fixed order.
-
-    They are made where they are missing and take the limits in force now: lowering a limit takes
-    effect at the next reservation.
-    """
-    return await tx.all(
-        Budget,
+async def open_rows(
+    tx: Transaction, workspace: WorkspaceId, *, agent_id: AgentId, run_id: RunId
+) -> None:
+    """Make the rows that a call of this run counts against; those that are there are not locked."""
+    await tx.run(
         """
-        INSERT INTO budgets AS b (workspace_id, axis, subject, period, limit_usd)
-        VALUES (%(workspace)s, 'agent', %(agent_id)s, %(month)s, %(agent_usd)s),
-               (%(workspace)s, 'run', %(run_id)s, %(none)s, %(run_usd)s),
-               (%(workspace)s, 'workspace', %(workspace)s, %(month)s, %(workspace_usd)s)
-        ON CONFLICT (workspace_id, axis, subject, period) DO UPDATE SET limit_usd = EXCLUDED.limit_usd
-        RETURNING axis, subject, period, limit_usd, settled_usd, reserved_usd, overrun_usd
+        INSERT INTO budgets (workspace_id, axis, subject, period)
+        SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
+            %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month())
+        ON CONFLICT DO NOTHING
         """,
-        {
-            "workspace": workspace,
-            "agent_id": agent_id,
-            "run_id": run_id,
-            "month": await month(tx),
-            "none": NO_PERIOD,
-            "agent_usd": limits.agent_usd,
-            "run_usd": limits.run_usd,
-            "workspace_usd": limits.workspace_usd,
-        },
+        {"workspace": workspace, "agent_id": agent_id, "run_id": run_id},
     )
 
 
 async def month(tx: Transaction) -> date:
     """The first day of the calendar month, in UTC, by the database clock."""
-    return await tx.value("SELECT date_trunc('month', openloop.now() AT TIME ZONE 'UTC')::date")
+    return await tx.value("SELECT openloop.month()")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """What a call may use: the length of the answer, and the money set aside for it.
+
+    With `max_tokens` None nothing was reserved and no step was written: `axis` is the tightest.
+    """
+
+    axis: str
+    max_tokens: int | None
+    amount_usd: Decimal
 
 
 async def reserve(
     tx: Transaction,
     workspace: WorkspaceId,
     *,
-    budgets: list[Budget],
     reservation_id: ReservationId,
     run_id: RunId,
     step_seq: int,
     epoch: int,
     agent_id: AgentId,
     model: str,
-    amount_usd: Decimal,
-) -> bool:
-    """Set money aside on every axis, or on none; the caller holds the rows through `lock`.
+    price: Price,
+    input_tokens: int,
+    longest: int,
+    limits: Limits,
+    step_input: object,
+) -> Reserved:
+    """Set money aside on every axis or on none, journal the model call as started, and commit.
 
-    The condition is checked again in the statement itself: a caller that computed the amount from
-    stale rows reserves nothing.
+    One statement over all axes in a fixed order, and the commit with it: the rows of the workspace
+    and the agent are what every run of the installation waits for. The length of the answer is the
+    least of `longest` and what the tightest axis affords; under 256 tokens nothing is reserved.
+    The limits are those in force now: lowering one takes effect at the next reservation.
     """
-    changed = await tx.run(
+    reserved = await tx.last(
+        Reserved,
         """
-        UPDATE budgets SET reserved_usd = reserved_usd + %(amount)s
-        WHERE (axis, subject, period) IN (SELECT * FROM unnest(%(axes)s::text[], %(subjects)s::uuid[],
-                                                              %(periods)s::date[]))
-          AND (limit_usd IS NULL OR settled_usd + reserved_usd + %(amount)s <= limit_usd)
-        """,
-        {"amount": amount_usd, **_keys(budgets)},
-    )
-    if changed != len(budgets):
-        return False
-    period = next(b.period for b in budgets if b.axis == "agent")
-    await tx.run(
-        """
-        INSERT INTO reservations (workspace_id, id, run_id, step_seq, epoch, agent_id, model, period,
-                                  amount_usd, state, lease_until)
-        VALUES (%(workspace)s, %(id)s, %(run_id)s, %(step_seq)s, %(epoch)s, %(agent_id)s, %(model)s,
-                %(period)s, %(amount)s, 'held', openloop.now() + make_interval(mins => %(lease)s))
+        WITH keys AS (
+            SELECT axis, subject, period, CASE axis WHEN 'agent' THEN %(agent_usd)s::numeric
+                WHEN 'run' THEN %(run_usd)s::numeric ELSE %(workspace_usd)s::numeric END AS limit_now
+            FROM openloop.budget_keys(%(workspace)s, %(agent_id)s, %(run_id)s, openloop.month())),
+        locked AS (
+            SELECT b.axis, b.subject, b.period, k.limit_now,
+                   k.limit_now - b.settled_usd - b.reserved_usd AS remaining
+            FROM budgets b JOIN keys k USING (axis, subject, period)
+            ORDER BY b.axis FOR UPDATE OF b),
+        tight AS (
+            SELECT min(remaining) AS remaining, count(*) AS found,
+                   (array_agg(axis ORDER BY remaining NULLS LAST))[1] AS axis FROM locked),
+        affordable AS (
+            SELECT axis, CASE WHEN found < 3 THEN 0
+                WHEN remaining IS NULL THEN %(longest)s
+                WHEN remaining * 1000000 < %(input_tokens)s * %(input_price)s::numeric THEN 0
+                WHEN %(output_price)s::numeric = 0 THEN %(longest)s
+                ELSE div(remaining * 1000000 - %(input_tokens)s * %(input_price)s::numeric,
+                         %(output_price)s::numeric) END AS tokens, remaining
+            FROM tight),
+        planned AS (
+            SELECT axis, CASE WHEN remaining IS NULL OR tokens >= %(fewest)s
+                THEN least(tokens, %(longest)s)::bigint END AS max_tokens FROM affordable),
+        priced AS (
+            SELECT axis, max_tokens, coalesce(ceil(%(input_tokens)s * %(input_price)s::numeric
+                + max_tokens * %(output_price)s::numeric) / 1000000, 0)::numeric(16, 6) AS amount_usd
+            FROM planned),
+        spent AS (
+            UPDATE budgets b SET reserved_usd = b.reserved_usd + p.amount_usd, limit_usd = l.limit_now
+            FROM locked l, priced p
+            WHERE (b.axis, b.subject, b.period) = (l.axis, l.subject, l.period)
+              AND p.max_tokens IS NOT NULL
+            RETURNING b.axis),
+        held AS (
+            INSERT INTO reservations (workspace_id, id, run_id, step_seq, epoch, agent_id, model,
+                                      period, amount_usd, state, lease_until)
+            SELECT %(workspace)s, %(id)s, %(run_id)s, %(seq)s, %(epoch)s, %(agent_id)s, %(model)s,
+                   openloop.month(), amount_usd, 'held',
+                   openloop.now() + make_interval(mins => %(lease)s)
+            FROM priced WHERE max_tokens IS NOT NULL),
+        begun AS (
+            INSERT INTO steps AS s (workspace_id, run_id, seq, kind, state, epoch, name, input)
+            SELECT %(workspace)s, %(run_id)s, %(seq)s, 'model', 'started', %(epoch)s, %(model)s,
+                   %(step_input)s FROM priced WHERE max_tokens IS NOT NULL
+            ON CONFLICT (workspace_id, run_id, seq) DO UPDATE
+            SET epoch = EXCLUDED.epoch, input = EXCLUDED.input
+            WHERE s.state = 'started' AND s.kind = 'model')
+        SELECT axis, max_tokens, amount_usd FROM priced
         """,
         {
             "workspace": workspace,
             "id": reservation_id,
             "run_id": run_id,
-            "step_seq": step_seq,
+            "seq": step_seq,
             "epoch": epoch,
             "agent_id": agent_id,
             "model": model,
-            "period": period,
-            "amount": amount_usd,
+            "input_tokens": input_tokens,
+            "input_price": price.input_per_million,
+            "output_price": price.output_per_million,
+            "longest": longest,
+            "fewest": FEWEST_OUTPUT_TOKENS,
             "lease": RESERVATION_LEASE_MINUTES,
+            "agent_usd": limits.agent_usd,
+            "run_usd": limits.run_usd,
+            "workspace_usd": limits.workspace_usd,
+            "step_input": rows.json(step_input),
         },
     )
-    return True
+    assert reserved is not None  # noqa: S101  # an aggregate always gives its row
+    return reserved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A reservation that this settlement closed."""
+
+    run_id: RunId
+    charged_usd: Decimal
+
+
+_SETTLE: LiteralString = """
+    WITH closed AS (
+        UPDATE reservations SET state = 'settled', settled_at = openloop.now(),
+            cost_usd = coalesce(%(cost)s::numeric, amount_usd), usage = %(usage)s,
+            assumed = %(cost)s::numeric IS NULL
+        WHERE id = %(id)s AND state = 'held'
+        RETURNING workspace_id, id, run_id, agent_id, model, period, amount_usd, cost_usd, assumed),
+    locked AS (
+        SELECT b.axis, b.subject, b.period FROM closed c
+            CROSS JOIN LATERAL openloop.budget_keys(c.workspace_id, c.agent_id, c.run_id, c.period) k
+            JOIN budgets b ON (b.workspace_id, b.axis, b.subject, b.period)
+                            = (c.workspace_id, k.axis, k.subject, k.period)
+        ORDER BY b.axis FOR UPDATE OF b),
+    booked AS (
+        UPDATE budgets b SET reserved_usd = b.reserved_usd - c.amount_usd,
+            settled_usd = b.settled_usd + least(c.cost_usd, c.amount_usd),
+            overrun_usd = b.overrun_usd + greatest(c.cost_usd - c.amount_usd, 0)
+        FROM locked l, closed c
+        WHERE (b.axis, b.subject, b.period) = (l.axis, l.subject, l.period)),
+    summed AS (
+        UPDATE runs r SET cost_usd = r.cost_usd + c.cost_usd,
+            input_tokens = r.input_tokens + coalesce((%(usage)s::jsonb->>'input_tokens')::bigint, 0),
+            output_tokens = r.output_tokens + coalesce((%(usage)s::jsonb->>'output_tokens')::bigint, 0)
+        FROM closed c WHERE r.workspace_id = c.workspace_id AND r.id = c.run_id),
+    told AS (
+        INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
+        SELECT workspace_id, CASE WHEN assumed THEN 'budget.assumed' ELSE 'budget.overrun' END,
+               %(system)s, id, run_id, jsonb_build_object('reserved_usd', amount_usd::text,
+                   'charged_usd', cost_usd::text, 'model', model)
+        FROM closed WHERE assumed OR cost_usd > amount_usd)
+    SELECT run_id, cost_usd AS charged_usd FROM closed
+"""
 
 
 async def settle(
@@ -163,51 +233,23 @@ async def settle(
     *,
     cost_usd: Decimal | None,
     usage: Usage | None,
-    assumed: bool,
-) -> Reservation | None:
-    """Turn a reservation into a charge; None where somebody else settled it already.
+    last: bool = False,
+) -> Settled | None:
+    """Turn a reservation into a charge, on every axis and on its run; None where it was settled.
 
-    `cost_usd` None means the whole reservation (usage unknown).
+    `cost_usd` None means that nobody knows: the whole reservation is charged, marked as assumed
+    and told in the audit, as is a charge above the reservation. With `last` the transaction is
+    committed with it, since the budget rows are what everybody waits for.
     """
-    reservation = await tx.find(
-        Reservation,
-        """
-        UPDATE reservations SET state = 'settled', settled_at = openloop.now(),
-            cost_usd = coalesce(%(cost)s, amount_usd), usage = %(usage)s, assumed = %(assumed)s
-        WHERE id = %(id)s AND state = 'held'
-        RETURNING id, run_id, step_seq, epoch, agent_id, model, period, amount_usd, state
-        """,
-        {
-            "id": reservation_id,
-            "cost": cost_usd,
-            "usage": None if usage is None else rows.json(usage),
-            "assumed": assumed,
-        },
-    )
-    if reservation is None:
-        return None
-    charged = reservation.amount_usd if cost_usd is None else cost_usd
-    await tx.run(
-        """
-        UPDATE budgets SET reserved_usd = reserved_usd - %(amount)s,
-            settled_usd = settled_usd + least(%(charged)s, %(amount)s),
-            overrun_usd = overrun_usd + greatest(%(charged)s - %(amount)s, 0)
-        WHERE (axis, subject, period) IN (
-            SELECT * FROM (VALUES ('agent', %(agent_id)s::uuid, %(period)s::date),
-                                  ('run', %(run_id)s::uuid, %(none)s::date),
-                                  ('workspace', current_setting('openloop.workspace')::uuid,
-                                   %(period)s::date)) AS keys)
-        """,
-        {
-            "amount": reservation.amount_usd,
-            "charged": charged,
-            "agent_id": reservation.agent_id,
-            "run_id": reservation.run_id,
-            "period": reservation.period,
-            "none": NO_PERIOD,
-        },
-    )
-    return reservation
+    parameters = {
+        "id": reservation_id,
+        "cost": cost_usd,
+        "usage": None if usage is None else rows.json(usage),
+        "system": rows.json(SYSTEM),
+    }
+    if last:
+        return await tx.last(Settled, _SETTLE, parameters)
+    return await tx.find(Settled, _SETTLE, parameters)
 
 
 async def find_held(tx: Transaction, run_id: RunId, step_seq: int) -> list[ReservationId]:
@@ -275,11 +317,3 @@ async def list_usage(tx: Transaction) -> list[ModelUsage]:
         """,
         {"month": await month(tx)},
     )
-
-
-def _keys(budgets: list[Budget]) -> dict[str, object]:
-    return {
-        "axes": [b.axis for b in budgets],
-        "subjects": [b.subject for b in budgets],
-        "periods": [b.period for b in budgets],
-    }

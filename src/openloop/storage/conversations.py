@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 from uuid import UUID
 
 from openloop.domain.conversation import Claim, Conversation, ConversationRef
@@ -27,22 +27,56 @@ class Addressee:
     agent_id: AgentId | None
     revision_id: RevisionId | None
     conversation_id: ConversationId | None
+    is_new: bool
+
+
+_ADDRESSEE: LiteralString = """
+    a.id AS agent_id, a.live_revision_id AS revision_id, c.id AS conversation_id
+    FROM (SELECT) AS one
+    LEFT JOIN bindings b ON b.surface = %(surface)s AND b.tenant = %(tenant)s
+                        AND b.container = %(container)s
+    LEFT JOIN conversations c ON c.surface = %(surface)s AND c.tenant = %(tenant)s
+                        AND c.container = %(container)s AND c.root = %(root)s
+    LEFT JOIN agents a ON a.id = coalesce(c.agent_id, b.agent_id)
+"""
 
 
 async def find_addressee(tx: Transaction, thread: Thread) -> Addressee:
     """What a message in this thread would reach. A conversation keeps the agent it began with."""
+    found = await tx.find(Addressee, "SELECT true AS is_new, " + _ADDRESSEE, address(thread))
+    assert found is not None  # noqa: S101  # a LEFT JOIN from one row gives one row
+    return found
+
+
+async def take_keys(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    thread: Thread,
+    *,
+    delivery_key: str,
+    subject_key: str,
+) -> Addressee:
+    """Note both dedupe keys of an event; `is_new` exactly once per delivery and per subject.
+
+    A twin waits here for the first to commit.
+    """
     found = await tx.find(
         Addressee,
         """
-        SELECT a.id AS agent_id, a.live_revision_id AS revision_id, c.id AS conversation_id
-        FROM (SELECT) AS one
-        LEFT JOIN bindings b ON b.surface = %(surface)s AND b.tenant = %(tenant)s
-                            AND b.container = %(container)s
-        LEFT JOIN conversations c ON c.surface = %(surface)s AND c.tenant = %(tenant)s
-                            AND c.container = %(container)s AND c.root = %(root)s
-        LEFT JOIN agents a ON a.id = coalesce(c.agent_id, b.agent_id)
-        """,
-        _address(thread),
+        WITH noted AS (
+            INSERT INTO taken_keys (workspace_id, surface, key)
+            VALUES (%(workspace)s, %(surface)s, %(delivery)s),
+                   (%(workspace)s, %(surface)s, %(subject)s)
+            ON CONFLICT DO NOTHING RETURNING 1)
+        SELECT (SELECT count(*) FROM noted) = 2 AS is_new,
+        """
+        + _ADDRESSEE,  # a constant
+        {
+            "workspace": workspace,
+            "delivery": f"delivery:{delivery_key}",
+            "subject": f"subject:{subject_key}",
+            **address(thread),
+        },
     )
     assert found is not None  # noqa: S101  # a LEFT JOIN from one row gives one row
     return found
@@ -60,7 +94,7 @@ async def open_conversation(
         DO UPDATE SET wakes = conversations.wakes + 1
         RETURNING id
         """,
-        {"workspace": workspace, "id": id, "agent_id": agent_id, **_address(thread)},
+        {"workspace": workspace, "id": id, "agent_id": agent_id, **address(thread)},
     )
 
 
@@ -70,6 +104,11 @@ async def get(tx: Transaction, id: ConversationId) -> Conversation:
     if found is None:
         raise LostClaim(f"Conversation {id} is gone")
     return found
+
+
+async def find(tx: Transaction, id: ConversationId) -> Conversation | None:
+    """The conversation of that id, if there is one."""
+    return await tx.find(Conversation, "SELECT * FROM conversations WHERE id = %(id)s", {"id": id})
 
 
 async def bump(tx: Transaction, id: ConversationId) -> None:
@@ -218,7 +257,8 @@ async def unbind_others(tx: Transaction, agent_id: AgentId, keep: Sequence[Place
     )
 
 
-def _address(thread: Thread) -> dict[str, object]:
+def address(thread: Thread) -> dict[str, object]:
+    """The parameters that name a thread."""
     return {
         "surface": thread.place.surface,
         "tenant": thread.place.tenant,

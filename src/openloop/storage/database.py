@@ -18,7 +18,7 @@ from openloop.domain.errors import Misconfigured, Unavailable
 from openloop.storage import rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
     from datetime import datetime
 
     from psycopg import AsyncConnection
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from openloop.domain.ids import WorkspaceId
 
 T = TypeVar("T")
-Parameters = "Mapping[str, object] | Sequence[object]"
 
 APP_ROLE = "openloop_app"
 SEARCH_PATH = "openloop, procrastinate, public"
@@ -47,6 +46,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
+        self.is_committed = False
 
     async def run(self, sql: LiteralString, parameters: Mapping[str, object] | None = None) -> int:
         """Execute and return the number of rows it touched."""
@@ -78,6 +78,24 @@ class Transaction:
     ) -> list[tuple[Any, ...]]:
         """Every row as a plain tuple."""
         return await self._fetch(tuple_row, sql, parameters)
+
+    async def last(
+        self, kind: type[T], sql: LiteralString, parameters: Mapping[str, object] | None = None
+    ) -> T | None:
+        """Run the last statement and commit, in one round trip: the first row as `kind`, or None.
+
+        For rows that everybody wants: they stay locked while the server works, and not while this
+        process gets round to asking for the commit.
+        """
+        async with (
+            self.connection.pipeline(),
+            self.connection.cursor(row_factory=rows.of(kind)) as cursor,
+        ):
+            await cursor.execute(sql, parameters)
+            await self.connection.execute("COMMIT")
+            found = await cursor.fetchone()
+        self.is_committed = True
+        return found
 
     async def now(self) -> datetime:
         """The database's clock: the only clock that decides anything."""
@@ -130,7 +148,7 @@ class Database:
         await self._pool.check()
 
     @asynccontextmanager
-    async def transaction(self, workspace: WorkspaceId) -> AsyncIterator[Transaction]:
+    async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
         """A transaction inside one workspace: no row of another is visible or writable."""
         # The id is a UUID by type, so it can stand in the text: one round trip instead of two.
         begin = f"BEGIN; SELECT set_config('openloop.workspace', '{workspace}', true)"
@@ -138,19 +156,21 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def directory(self) -> AsyncIterator[Transaction]:
+    async def directory(self) -> AsyncGenerator[Transaction]:
         """A transaction over the few tables that exist before a workspace is known."""
         async with self._begun("BEGIN") as tx:
             yield tx
 
     @asynccontextmanager
-    async def _begun(self, begin: str) -> AsyncIterator[Transaction]:
+    async def _begun(self, begin: str) -> AsyncGenerator[Transaction]:
         try:
             async with self._pool.connection() as connection:
                 try:
-                    await connection.execute(begin)  # pyright: ignore[reportArgumentType]
-                    yield Transaction(connection)
-                    await connection.execute("COMMIT")
+                    await connection.execute(begin)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                    tx = Transaction(connection)
+                    yield tx
+                    if not tx.is_committed:
+                        await connection.execute("COMMIT")
                 except BaseException:
                     if not connection.closed:
                         await connection.rollback()
@@ -164,6 +184,13 @@ async def configure(connection: AsyncConnection[Any]) -> None:
     """Make a new connection an ordinary member of the pool."""
     await connection.set_autocommit(True)
     await connection.execute(SETTINGS)
+
+
+def unchecked_pool(**arguments: Any) -> AsyncConnectionPool[Any]:
+    """procrastinate's pool without a round trip before each use: a dead connection ends its worker,
+    which is supervised."""
+    arguments["check"] = None
+    return AsyncConnectionPool(**arguments)
 
 
 async def refuse_powerful_role(connection: AsyncConnection[Any]) -> None:

@@ -10,26 +10,6 @@ if TYPE_CHECKING:
     from openloop.storage.database import Transaction
 
 
-async def take(
-    tx: Transaction, workspace: WorkspaceId, surface: str, *, delivery_key: str, subject_key: str
-) -> bool:
-    """True exactly once per delivery and per subject; a twin waits for the first to commit."""
-    taken = await tx.tuples(
-        """
-        INSERT INTO taken_keys (workspace_id, surface, key)
-        VALUES (%(workspace)s, %(surface)s, %(delivery)s), (%(workspace)s, %(surface)s, %(subject)s)
-        ON CONFLICT DO NOTHING RETURNING 1
-        """,
-        {
-            "workspace": workspace,
-            "surface": surface,
-            "delivery": f"delivery:{delivery_key}",
-            "subject": f"subject:{subject_key}",
-        },
-    )
-    return len(taken) == 2
-
-
 async def take_once(tx: Transaction, workspace: WorkspaceId, surface: str, key: str) -> bool:
     """True the first time this key is taken."""
     return bool(
@@ -63,7 +43,9 @@ async def find_workspace(tx: Transaction, surface: str, tenant: str) -> Workspac
     )
 
 
-async def install(tx: Transaction, surface: str, tenant: str, workspace: WorkspaceId) -> WorkspaceId:
+async def install(
+    tx: Transaction, surface: str, tenant: str, workspace: WorkspaceId
+) -> WorkspaceId:
     """Note whose installation this is; returns the owner, who may be somebody else (directory)."""
     return await tx.value(
         """

@@ -151,10 +151,7 @@ class EmbeddedPostgres:
                 return
             # A folder that was deleted meanwhile takes its server with it.
             with contextlib.suppress(FileNotFoundError):
-                try:
-                    self._adopt_if_unwatched()
-                finally:
-                    self._drop_share()
+                self._drop_share()
                 while not self._has_left():
                     self._pause(deadline, "did not stop in time; its watchdog goes on with it")
 
@@ -349,6 +346,7 @@ class EmbeddedPostgres:
         with self._try(watchdog.START) as asking:
             if asking is None:
                 return False
+            self._adopt_if_unwatched()
             with self._try(watchdog.ALIVE) as alive, self._try(watchdog.REFS) as alone:
                 if alive is not None or alone is not None:
                     return alive is not None

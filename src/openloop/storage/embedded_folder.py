@@ -137,9 +137,12 @@ class Folder:
         """Refuse a folder that root could use and root's server could not."""
         blocked = None if user.is_us else out_of_reach(self.path, user)
         if blocked is not None:
+            remedy = (
+                f"or run `chmod o+x {blocked}`" if blocked == self.home else "or be a normal user"
+            )
             raise EmbeddedPostgresError(
                 f"Postgres runs as {user.name!r}, who cannot get through {blocked}: set "
-                f"OPENLOOP_HOME to a folder like /var/lib/openloop, or run `chmod o+x {blocked}`"
+                f"OPENLOOP_HOME to a folder like /var/lib/openloop, {remedy}"
             )
 
     def make_cluster(
@@ -198,6 +201,15 @@ class Folder:
         finally:
             password.unlink(missing_ok=True)
         unfinished.rename(self.cluster)
+        self._make_names_durable()
+
+    def _make_names_durable(self) -> None:
+        """Keep a crash of the machine from taking back the rename, and with it later commits."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _refuse_initdb(self, user: ServerUser) -> None:
         disk = os.statvfs(self.path)

@@ -70,9 +70,7 @@ async def add(
     )
 
 
-async def recall(
-    tx: Transaction, scope: MemoryScope, query: str, *, limit: int
-) -> list[Memory]:
+async def recall(tx: Transaction, scope: MemoryScope, query: str, *, limit: int) -> list[Memory]:
     """The best matches of any word of `query` in the scope, by rank and then by date.
 
     Words are joined by OR: people ask in other words than they decided in, and the rank puts the

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from openloop.domain.ids import ConversationId, MessageId, RunId, WorkspaceId
+from openloop.domain.ids import ConversationId, MessageId, RunId, new_id
 from openloop.domain.surface import Actor
-from openloop.storage import rows
+from openloop.storage import conversations, rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openloop.domain.audit import Who
+    from openloop.domain.ids import AgentId, RevisionId, WorkspaceId
     from openloop.domain.surface import Inbound
     from openloop.storage.database import Transaction
 
@@ -31,34 +33,78 @@ class Message:
     sent_at: datetime
 
 
-async def add(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """Where a message went; `run_id` None where it steers the run that is active already."""
+
+    conversation_id: ConversationId
+    run_id: RunId | None
+
+
+async def arrive(
     tx: Transaction,
     workspace: WorkspaceId,
-    *,
-    id: MessageId,
-    conversation_id: ConversationId,
-    run_id: RunId | None,
     inbound: Inbound,
-) -> None:
-    """Store what somebody said, unread."""
-    await tx.run(
+    *,
+    conversation_id: ConversationId,
+    agent_id: AgentId,
+    revision_id: RevisionId,
+    by: Who,
+) -> Arrived:
+    """Open or wake the conversation, queue a run unless one is active, store the message, audit it.
+
+    One statement, because every mention passes here before it is acknowledged.
+    """
+    arrived = await tx.find(
+        Arrived,
         """
-        INSERT INTO messages (workspace_id, id, conversation_id, run_id, external_id, actor, text, link, sent_at)
-        VALUES (%(workspace)s, %(id)s, %(conversation_id)s, %(run_id)s, %(external_id)s, %(actor)s,
-                %(text)s, %(link)s, %(sent_at)s)
+        WITH c AS (
+            INSERT INTO conversations (workspace_id, id, agent_id, surface, tenant, container, root, wakes)
+            VALUES (%(workspace)s, %(conversation_id)s, %(agent_id)s, %(surface)s, %(tenant)s,
+                    %(container)s, %(root)s, 1)
+            ON CONFLICT (workspace_id, surface, tenant, container, root)
+            DO UPDATE SET wakes = conversations.wakes + 1
+            RETURNING id),
+        r AS (
+            INSERT INTO runs (workspace_id, id, conversation_id, agent_id, revision_id, state,
+                              requested_by, request, request_link)
+            SELECT %(workspace)s, %(run_id)s, c.id, %(agent_id)s, %(revision_id)s, 'queued', %(actor)s,
+                   %(text)s, %(link)s FROM c
+            ON CONFLICT (workspace_id, conversation_id)
+                WHERE state IN ('queued', 'working', 'waiting') DO NOTHING
+            RETURNING id),
+        m AS (
+            INSERT INTO messages (workspace_id, id, conversation_id, run_id, external_id, actor, text,
+                                  link, sent_at)
+            SELECT %(workspace)s, %(message_id)s, c.id, (SELECT id FROM r), %(external_id)s, %(actor)s,
+                   %(text)s, %(link)s, %(sent_at)s FROM c
+            RETURNING id),
+        a AS (
+            INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
+            SELECT %(workspace)s, CASE WHEN r.id IS NULL THEN 'message.received' ELSE 'run.queued' END,
+                   %(by)s, coalesce(r.id, m.id), r.id,
+                   jsonb_build_object('conversation', c.id, 'link', %(link)s::text)
+            FROM c CROSS JOIN m LEFT JOIN r ON true)
+        SELECT c.id AS conversation_id, r.id AS run_id FROM c LEFT JOIN r ON true
         """,
         {
             "workspace": workspace,
-            "id": id,
             "conversation_id": conversation_id,
-            "run_id": run_id,
+            "agent_id": agent_id,
+            "revision_id": revision_id,
+            "run_id": new_id(),
+            "message_id": new_id(),
             "external_id": inbound.message_id,
             "actor": rows.json(inbound.actor),
+            "by": rows.json(by),
             "text": inbound.text,
             "link": inbound.link,
             "sent_at": inbound.occurred_at,
+            **conversations.address(inbound.thread),
         },
     )
+    assert arrived is not None  # noqa: S101  # INSERT ... RETURNING gives its row
+    return arrived
 
 
 async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[Message]:
@@ -73,9 +119,7 @@ async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[
     )
 
 
-async def mark_read(
-    tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId | None
-) -> None:
+async def mark_read(tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId | None) -> None:
     """Note that a run has taken these in (or, without a run, that nobody will)."""
     await tx.run(
         """

@@ -103,7 +103,7 @@ async def _install_queue(connection: AsyncConnection[Any]) -> None:
         await connection.execute("CREATE SCHEMA IF NOT EXISTS procrastinate")
         await connection.execute("SET LOCAL search_path = procrastinate")
         schema = resources.files("procrastinate.sql") / "schema.sql"
-        await connection.execute(schema.read_text(encoding="utf-8"))  # pyright: ignore[reportArgumentType]
+        await connection.execute(schema.read_text(encoding="utf-8"))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def _grant_queue(connection: AsyncConnection[Any]) -> None:
@@ -119,7 +119,7 @@ async def _grant_queue(connection: AsyncConnection[Any]) -> None:
 
 async def _applied(connection: AsyncConnection[Any]) -> dict[int, str]:
     cursor = await connection.execute("SELECT number, checksum FROM openloop.schema_migrations")
-    return {number: checksum for number, checksum in await cursor.fetchall()}
+    return dict(await cursor.fetchall())
 
 
 def _refuse_surprises(applied: dict[int, str], wanted: list[Migration]) -> None:
@@ -139,7 +139,7 @@ def _refuse_surprises(applied: dict[int, str], wanted: list[Migration]) -> None:
 
 async def _apply(connection: AsyncConnection[Any], migration: Migration) -> str:
     async with connection.transaction():
-        await connection.execute(migration.sql)  # pyright: ignore[reportArgumentType]
+        await connection.execute(migration.sql)  # pyright: ignore[reportCallIssue, reportArgumentType]
         await connection.execute(
             "INSERT INTO openloop.schema_migrations (number, name, checksum) VALUES (%s, %s, %s)",
             (migration.number, migration.name, migration.checksum),
@@ -149,7 +149,7 @@ async def _apply(connection: AsyncConnection[Any], migration: Migration) -> str:
 
 async def _or_say(connection: AsyncConnection[Any], statement: str) -> None:
     try:
-        await connection.execute(statement)  # pyright: ignore[reportArgumentType]
+        await connection.execute(statement)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except psycopg.errors.InsufficientPrivilege as error:
         message = f"The database role may not do this; run it as a superuser: {statement}"
         raise Misconfigured(message) from error

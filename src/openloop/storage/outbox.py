@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from openloop.storage.database import Transaction
 
 SEND_LEASE_SECONDS = 30
-_COLUMNS = "id, seq, conversation_id, run_id, approval_id, op, state, attempts, message_ids, not_before"
+_COLUMNS = (
+    "id, seq, conversation_id, run_id, approval_id, op, state, attempts, message_ids, not_before"
+)
 
 
 async def put(
@@ -178,6 +180,20 @@ async def list_of_run(tx: Transaction, run_id: RunId) -> list[OutboxRow]:
         OutboxRow,
         f"SELECT {_COLUMNS} FROM outbox WHERE run_id = %(id)s ORDER BY seq",  # noqa: S608
         {"id": run_id},
+    )
+
+
+async def list_after(
+    tx: Transaction, conversation_id: ConversationId, seq: int, *, limit: int
+) -> list[OutboxRow]:
+    """What a conversation was sent after `seq`, in order."""
+    return await tx.all(
+        OutboxRow,
+        f"""
+        SELECT {_COLUMNS} FROM outbox
+        WHERE conversation_id = %(id)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s
+        """,  # noqa: S608  # a constant column list
+        {"id": conversation_id, "seq": seq, "limit": limit},
     )
 
 

@@ -20,9 +20,7 @@ ADVANCE = "advance"
 _deferring = App(connector=PsycopgConnector())
 
 
-async def wake(
-    tx: Transaction, workspace: WorkspaceId, conversation: ConversationId
-) -> None:
+async def wake(tx: Transaction, workspace: WorkspaceId, conversation: ConversationId) -> None:
     """Ask some worker to look at a conversation once this transaction has committed."""
     await _deferring.configure_task(
         ADVANCE, allow_unknown=True, queue=QUEUE, connection=tx.connection

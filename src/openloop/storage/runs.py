@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _COLUMNS = """id, conversation_id, agent_id, revision_id, state, requested_by, request, request_link,
     outcome, error_code, model, input_tokens, output_tokens, cost_usd, queued_at, started_at,
     ended_at, cancel_asked_by"""
-_SELECT = f"SELECT {_COLUMNS} FROM runs "
+_SELECT = f"SELECT {_COLUMNS} FROM runs "  # noqa: S608  # a constant column list
 
 
 async def open_run(
@@ -76,8 +76,7 @@ async def find_active(tx: Transaction, conversation_id: ConversationId) -> Run |
     """The run that is queued, working or waiting in a conversation."""
     return await tx.find(
         Run,
-        _SELECT
-        + "WHERE conversation_id = %(id)s AND state IN ('queued', 'working', 'waiting')",
+        _SELECT + "WHERE conversation_id = %(id)s AND state IN ('queued', 'working', 'waiting')",
         {"id": conversation_id},
     )
 
@@ -104,7 +103,9 @@ async def list_newest(
     )
 
 
-async def set_state(tx: Transaction, id: RunId, state: RunState, *, model: str | None = None) -> None:
+async def set_state(
+    tx: Transaction, id: RunId, state: RunState, *, model: str | None = None
+) -> None:
     """Move an active run; `started_at` is the first time it worked."""
     await tx.run(
         """

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema import Draft202012Validator, exceptions
 
 from openloop.domain.errors import Misconfigured
 from openloop.domain.model import ToolSpec
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
     from openloop.domain.tool import Arguments
     from openloop.plugin import Tool, Toolset
+
+_best_match: Any = exceptions.best_match  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 # What every provider accepts as a function name.
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -47,11 +48,15 @@ class Registered:
 
     def problem_with(self, arguments: Arguments) -> str | None:
         """Why these arguments do not fit the schema; unknown ones never do."""
-        error: Any = best_match(self.validator.iter_errors(arguments))
+        error = _best_match(self._errors(arguments))
         if error is None:
             return None
         where = ".".join(str(part) for part in error.absolute_path)
         return f"{where}: {error.message}" if where else str(error.message)
+
+    def _errors(self, arguments: Arguments) -> Any:
+        validator: Any = self.validator  # jsonschema's types are half written
+        return validator.iter_errors(arguments)
 
 
 class Registry:

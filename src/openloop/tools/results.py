@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 import orjson
 
 from openloop.domain.tool import ToolResult
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 MAX_BYTES = 32 * 1024
-_CONTROL = {code: None for code in (*range(9), 11, 12, *range(14, 32), 127, *range(0x80, 0xA0))}
+_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, *range(128, 160)))
 
 
 def bounded(result: ToolResult) -> ToolResult:
-    """The result with control characters removed; a large one becomes its beginning, and says so."""
+    """The result without control characters; a large one becomes its beginning, and says so."""
     content = _clean(result.content)
     text = orjson.dumps(content, default=str)
     if len(text) > MAX_BYTES:
@@ -27,17 +24,13 @@ def bounded(result: ToolResult) -> ToolResult:
     return ToolResult(outcome=result.outcome, content=content, link=result.link)
 
 
-def _clean(
-    value: Mapping[str, object] | list[object] | str | object,
-) -> dict[str, object] | list[object] | str:
-    return _cleaned(value)  # pyright: ignore[reportReturnType]  # same shape as what came in
-
-
-def _cleaned(value: object) -> object:
+def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return value.translate(_CONTROL)
     if isinstance(value, dict):
-        return {str(key): _cleaned(each) for key, each in value.items()}
+        pairs = cast("dict[str, Any]", value)
+        return {str(key): _clean(each) for key, each in pairs.items()}
     if isinstance(value, (list, tuple)):
-        return [_cleaned(each) for each in value]
+        items: list[Any] = [*value]
+        return [_clean(each) for each in items]
     return value

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from openloop.domain.ids import new_id
 from openloop.domain.surface import Button, Card, Delivery, Field, Place, Thread
 from openloop.integrations.slack.settings import SlackSettings
 from openloop.integrations.slack.signature import sign
@@ -21,7 +22,8 @@ SECRET = "a-signing-secret"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NOON_SECONDS = int(NOON.timestamp())
 ROOT = "1795435200.000100"
-KEY = "0193594f-5a00-7abc-8def-0123456789ab"
+# As the outbox makes them: the time in it bounds a look-up.
+KEY = str(new_id())
 
 
 def settings(**changes: Any) -> SlackSettings:

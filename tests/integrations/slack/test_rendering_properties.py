@@ -37,6 +37,7 @@ LONG = st.tuples(MARKDOWN, st.integers(1, 400)).map(lambda given: given[0] * giv
 @example(markdown="> " * 3000, footer="")
 @example(markdown="```\n" + "x\n" * 20_000, footer="")
 @example(markdown="- a\n" * 8_000, footer="x")
+@example(markdown="\n\n\n1. " * 500, footer="")
 @example(markdown="[" * 5_000, footer="")
 @example(markdown="| a |\n|---|\n" + "| b |\n" * 5_000, footer="")
 @example(markdown="[x](https://x.example) " * 3_000, footer="")

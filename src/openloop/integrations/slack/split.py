@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 12_000
 MOST_PIECES = 200
-# What a message holds beside its pieces: the rich_text block, separators, list frames.
-_FRAME_BYTES = 300
-_PIECE_BYTES = 110
+# What a message holds beside its pieces, a piece beside its runs, and a line between two pieces.
+_FRAME_BYTES = 100
+_PIECE_BYTES = 220
+_JOINT_BYTES = 40
 
 
 def parts_of(pieces: Iterable[Piece], *, most: int = MOST_BYTES) -> list[list[Piece]]:
@@ -44,7 +45,7 @@ def parts_of(pieces: Iterable[Piece], *, most: int = MOST_BYTES) -> list[list[Pi
 
 def weigh(piece: Piece) -> int:
     """An upper bound of the bytes this piece adds to a message."""
-    return _PIECE_BYTES + sum(map(_weigh_run, piece.runs))
+    return len(orjson.dumps(richtext.block([piece])["elements"])) + _JOINT_BYTES
 
 
 def size(blocks: Sequence[richtext.Element]) -> int:

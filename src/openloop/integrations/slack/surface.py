@@ -61,7 +61,8 @@ if TYPE_CHECKING:
 MOST_BODY = 1024 * 1024
 _MOST_DEPTH = 64
 _MOST_STATUS = 250
-_RETRY_SECONDS = 2
+# What timed out may still be carried out: a look-up before that would find nothing.
+_SETTLING_SECONDS = 5
 
 # Slack's word for "these blocks are too much": certain that nothing was posted.
 _BLOCK_ERRORS = frozenset({"msg_blocks_too_long", "invalid_blocks", "invalid_blocks_format"})
@@ -343,10 +344,15 @@ def _receipt(
             outcome = "unknown"
         case SlackRefused():
             outcome = "refused"
-    retry_at = _later(error) if isinstance(error, TryLater | SlackTimedOut) else None
-    return Receipt(outcome=outcome, message_ids=ids, retry_at=retry_at, detail=detail)
+    return Receipt(outcome=outcome, message_ids=ids, retry_at=_later(error), detail=detail)
 
 
-def _later(error: Exception) -> datetime:
-    known = error.retry_at if isinstance(error, TryLater) else None
-    return known or now() + timedelta(seconds=_RETRY_SECONDS)
+def _later(error: Exception) -> datetime | None:
+    """When Slack wants to hear from us again; None leaves the pace to the caller."""
+    match error:
+        case TryLater():
+            return error.retry_at
+        case SlackTimedOut():
+            return now() + timedelta(seconds=_SETTLING_SECONDS)
+        case _:
+            return None

@@ -290,6 +290,13 @@ CREATE TABLE budgets (
     PRIMARY KEY (workspace_id, axis, subject, period)
 ) WITH (fillfactor = 50);
 
+-- The rows that a call counts against, and the current calendar month in UTC. A run is its own period.
+CREATE FUNCTION openloop.budget_keys(workspace uuid, agent uuid, run uuid, month date)
+RETURNS TABLE (axis text, subject uuid, period date) LANGUAGE sql IMMUTABLE AS
+    $$ VALUES ('agent', agent, month), ('run', run, date '1970-01-01'), ('workspace', workspace, month) $$;
+CREATE FUNCTION openloop.month() RETURNS date LANGUAGE sql VOLATILE AS
+    $$ SELECT date_trunc('month', openloop.now() AT TIME ZONE 'UTC')::date $$;
+
 CREATE TABLE reservations (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,

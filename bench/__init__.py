@@ -1,0 +1,1 @@
+"""Benches: every figure that OpenLoop publishes, measured on the product as it is installed."""

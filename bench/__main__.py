@@ -1,0 +1,97 @@
+"""`./run bench [NAME]`: run one bench, or `all`; without a name, list them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import budget, overhead, recovery, start
+from bench.calibration import Calibration, calibrate
+from bench.measuring import EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bench.measuring import Outcome
+
+EXIT_USAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What it measures, in a line, how long it may take, and how it is run."""
+
+    summary: str
+    seconds: float
+    measure: Callable[[], Awaitable[Outcome]]
+
+
+BENCHES = {
+    "overhead": Bench(
+        "what OpenLoop adds to a model: latency, acks, CPU per run, runs a second",
+        300,
+        overhead.measure,
+    ),
+    "start": Bench("from `openloop up` to ready, and what it weighs then", 240, start.measure),
+    "recovery": Bench(
+        "kills, clicks and outages: nothing lost, nothing twice, nothing stuck",
+        300,
+        recovery.measure,
+    ),
+    "budget": Bench("fifty runs against money for five: never above the limit", 120, budget.measure),
+}
+
+
+def run(name: str) -> int:
+    """Measure, print the table, write the JSON file; the exit status."""
+    bench = BENCHES[name]
+    print(f"bench {name}: {bench.summary}", flush=True)
+    before, began = calibrate(), time.monotonic()
+    outcome = asyncio.run(_bounded(bench))
+    seconds = time.monotonic() - began
+    report = Report(
+        bench=name,
+        outcome=outcome,
+        calibration=Calibration(before_seconds=before, after_seconds=calibrate()),
+        seconds=seconds,
+    )
+    path = report.save()
+    print("\n".join(report.lines()))
+    verdict = {EXIT_OK: "ok", EXIT_MISSED: "missed", EXIT_NOT_JUDGED: "not judged"}
+    print(f"bench {name}: {verdict[report.exit_code]} ({path.relative_to(path.parents[2])})\n")
+    return report.exit_code
+
+
+async def _bounded(bench: Bench) -> Outcome:
+    async with asyncio.timeout(bench.seconds):
+        return await bench.measure()
+
+
+def list_benches() -> str:
+    """One line each."""
+    width = max(map(len, BENCHES))
+    lines = [f"  {name.ljust(width)}  {bench.summary}" for name, bench in BENCHES.items()]
+    return "\n".join(["usage: ./run bench [NAME|all]", "", *lines])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Of several benches the worst outcome counts: missed, then not judged, then ok."""
+    match arguments:
+        case [] | ["-h"] | ["--help"]:
+            print(list_benches())
+            return EXIT_OK
+        case ["all"]:
+            codes = {run(name) for name in BENCHES}
+            return next(code for code in (EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK) if code in codes)
+        case [name] if name in BENCHES:
+            return run(name)
+        case _:
+            print(list_benches(), file=sys.stderr)
+            return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

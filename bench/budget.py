@@ -1,0 +1,217 @@
+"""Fifty runs at once against money for five: what was spent, reserved and refused, from the rows.
+
+Every reservation is of the same size, and each call uses a tenth to the whole of it. A run may only
+be refused while what is settled and reserved leaves no room for its own reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from bench import rigs
+from bench.load import STAGGER_SECONDS, exchange
+from bench.measuring import Figure, Kind, Outcome, exactly, note
+from bench.stage import stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.stage import Rows, Stage
+
+RUNS = 50
+REFUSED_WITHIN = timedelta(seconds=0.5)
+"""Between the moment a reservation was refused and the end of its run, which is what has a row."""
+
+_SAMPLE_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One row of money at one moment, as another connection saw it."""
+
+    axis: str
+    limit_usd: Decimal | None
+    settled_usd: Decimal
+    reserved_usd: Decimal
+
+    @property
+    def excess_usd(self) -> Decimal:
+        """What is above the limit; negative below it."""
+        if self.limit_usd is None:
+            return Decimal(-1)
+        return self.settled_usd + self.reserved_usd - self.limit_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A reservation as its row tells it."""
+
+    amount_usd: Decimal
+    cost_usd: Decimal
+    reserved_at: datetime
+    settled_at: datetime
+
+    def used_usd(self, at: datetime) -> Decimal:
+        """What it took of the budget at a moment."""
+        if at < self.reserved_at:
+            return Decimal(0)
+        return self.amount_usd if at < self.settled_at else self.cost_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Every reservation, and what the moments between them afforded."""
+
+    limit_usd: Decimal
+    held: Sequence[Held]
+
+    @property
+    def each_usd(self) -> Decimal:
+        """The size of a reservation: all have the same."""
+        sizes = {one.amount_usd for one in self.held}
+        assert len(sizes) == 1, f"reservations differ: {sizes}"
+        return sizes.pop()
+
+    def was_full(self, since: datetime, until: datetime) -> bool:
+        """Whether at some moment between these another reservation did not fit."""
+        moments = [since, *(m for one in self.held for m in (one.reserved_at, one.settled_at))]
+        return any(
+            sum(one.used_usd(at) for one in self.held) + self.each_usd > self.limit_usd
+            for at in moments
+            if since <= at <= until
+        )
+
+
+async def measure() -> Outcome:
+    """Ask fifty questions at once, watch the money meanwhile, and read the rows afterwards."""
+    async with stage("budget", environ={"OPENLOOP_CONCURRENCY": "64"}) as on, on.rows() as rows:
+        over = asyncio.Event()
+        watching = asyncio.create_task(_watch(on, over))
+        async with asyncio.TaskGroup() as asking:
+            for number in range(RUNS):
+                asking.create_task(_ask(on, number))
+        await on.idle()
+        over.set()
+        samples, active = await watching
+        ledger = await _ledger(rows)
+        figures = [
+            *await _runs(rows, ledger, active),
+            *await _money(rows, ledger, samples),
+            *await _threads(on),
+        ]
+    return Outcome(
+        figures=figures,
+        remarks=[f"a reservation is ${ledger.each_usd}, the month ${ledger.limit_usd}"],
+        details={"shares": [float(one.cost_usd / one.amount_usd) for one in ledger.held]},
+    )
+
+
+async def _ask(on: Stage, number: int) -> None:
+    await asyncio.sleep(number * STAGGER_SECONDS / 5)
+    await exchange(on.slack, f"question {number:03d}")
+
+
+async def _watch(on: Stage, over: asyncio.Event) -> tuple[list[Sample], int]:
+    """Every state of the money that could be seen, and the most runs that were under way."""
+    samples: set[Sample] = set()
+    most = 0
+    async with on.rows() as rows:
+        while not over.is_set():
+            found = await rows.all(
+                "SELECT axis, limit_usd, settled_usd, reserved_usd,"
+                " (SELECT count(*) FROM runs WHERE state IN ('queued', 'working')) FROM budgets"
+            )
+            for axis, limit, settled, reserved, active in found:
+                samples.add(
+                    Sample(
+                        axis=axis, limit_usd=limit, settled_usd=settled, reserved_usd=reserved
+                    )
+                )
+                most = max(most, active)
+            await asyncio.sleep(_SAMPLE_SECONDS)
+    return list(samples), most
+
+
+async def _ledger(rows: Rows) -> Ledger:
+    limit = await rows.value("SELECT limit_usd FROM budgets WHERE axis = 'agent'")
+    found = await rows.all(
+        "SELECT amount_usd, cost_usd, reserved_at, settled_at FROM reservations"
+        " WHERE state = 'settled' ORDER BY reserved_at"
+    )
+    return Ledger(
+        limit_usd=limit,
+        held=[
+            Held(amount_usd=amount, cost_usd=cost, reserved_at=reserved, settled_at=settled)
+            for amount, cost, reserved, settled in found
+        ],
+    )
+
+
+async def _runs(rows: Rows, ledger: Ledger, active: int) -> list[Figure]:
+    answered = await rows.number("SELECT count(*) FROM runs WHERE outcome = 'answered'")
+    landed = await rows.all(
+        "SELECT ended_at FROM runs WHERE outcome = 'landed' AND error_code = 'budget_exhausted'"
+    )
+    unjust = [end for (end,) in landed if not ledger.was_full(end - REFUSED_WITHIN, end)]
+    return [
+        exactly("runs that ended, answered or refused", answered + len(landed), RUNS),
+        note("runs answered", answered),
+        exactly("runs answered without a settled reservation, or the reverse",
+                abs(answered - len(ledger.held)), 0),
+        exactly("runs refused although there was room", len(unjust), 0),
+        Figure(
+            name="runs under way at once", kind=Kind.CORRECTNESS, measured=active, at_least=RUNS / 2
+        ),
+    ]
+
+
+async def _money(rows: Rows, ledger: Ledger, samples: Sequence[Sample]) -> list[Figure]:
+    charged = await rows.value("SELECT coalesce(sum(cost_usd), 0) FROM reservations")
+    on_runs = await rows.value("SELECT coalesce(sum(cost_usd), 0) FROM runs")
+    settled, reserved, overrun = (
+        await rows.all(
+            "SELECT max(settled_usd) FILTER (WHERE axis = 'agent'), sum(reserved_usd),"
+            " sum(overrun_usd) FROM budgets"
+        )
+    )[0]
+    workspace = await rows.value("SELECT settled_usd FROM budgets WHERE axis = 'workspace'")
+    above = [sample for sample in samples if sample.excess_usd > 0]
+    left = ledger.limit_usd - settled
+    shares = [one.cost_usd / one.amount_usd for one in ledger.held]
+    return [
+        exactly("states seen with settled + reserved above a limit", len(above), 0),
+        note("states of the money that were seen", len(samples)),
+        exactly("reserved at the end", float(reserved), 0, "$"),
+        exactly("booked above a reservation", float(overrun), 0, "$"),
+        Figure(
+            name="settled at the end",
+            kind=Kind.CORRECTNESS,
+            measured=float(settled),
+            unit="$",
+            at_most=float(ledger.limit_usd),
+        ),
+        exactly(
+            "axes whose settled money is not the sum of the charges",
+            sum(amount != settled for amount in (charged, on_runs, workspace)),
+            0,
+        ),
+        note("least and most used of a reservation", float(min(shares))),
+        note("", float(max(shares))),
+        note("further reservations for which the settled money leaves room",
+             int(left / ledger.each_usd)),
+    ]
+
+
+async def _threads(on: Stage) -> list[Figure]:
+    """People see one message each: an answer, or why there is none."""
+    replies = (await on.slack.state()).replies()
+    return [
+        exactly("threads with one message of the agent", sum(len(r) == 1 for r in replies.values()),
+                RUNS),
+        note("threads told that the budget is used up",
+             sum("budget" in str(each) for each in replies.values())),
+    ]

@@ -1,0 +1,92 @@
+"""Agents: what is in force, where it listens, and what of it cannot work yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from openloop.api.authentication import Seeing
+from openloop.api.kit import Kit
+from openloop.api.paging import Limit, Page, position
+from openloop.domain.agent import Agent, Inactive, Revision
+from openloop.domain.ids import AgentId
+from openloop.storage import agents
+from openloop.storage.agents import Binding
+
+if TYPE_CHECKING:
+    from openloop.storage.database import Transaction
+
+router = APIRouter(prefix="/api/v1/agents", tags=["agents"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSummary:
+    """An agent and the revision in force."""
+
+    id: AgentId
+    name: str
+    created_at: datetime
+    revision: int
+    digest: str
+    applied_at: datetime
+    inactive: tuple[Inactive, ...]
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDetail(AgentSummary):
+    """The same with the manifest, as it was applied."""
+
+    source: str
+
+
+@router.get("", operation_id="list_agents")
+async def list_agents(kit: Kit, caller: Seeing) -> Page[AgentSummary]:
+    """Every applied agent, by name."""
+    async with kit.database.transaction(caller.workspace) as tx:
+        as_of = await position(tx)
+        bindings = await agents.list_bindings(tx)
+        items = [
+            AgentSummary(**await _values(tx, agent, bindings))
+            for agent in await agents.list_agents(tx)
+        ]
+    return Page(items=tuple(items), next_cursor=None, as_of=as_of)
+
+
+@router.get("/{name}", operation_id="get_agent")
+async def get_agent(kit: Kit, caller: Seeing, name: str) -> AgentDetail:
+    """One agent with its manifest."""
+    async with kit.database.transaction(caller.workspace) as tx:
+        agent = await agents.get_agent(tx, name)
+        revision = await agents.get_revision(tx, agent.live_revision_id)
+        values = await _values(tx, agent, await agents.list_bindings(tx, agent.id))
+    return AgentDetail(**values, source=revision.source)
+
+
+@router.get("/{name}/revisions", operation_id="list_agent_revisions")
+async def list_agent_revisions(
+    kit: Kit, caller: Seeing, name: str, *, limit: Limit = 50
+) -> Page[Revision]:
+    """The newest revisions first."""
+    async with kit.database.transaction(caller.workspace) as tx:
+        as_of = await position(tx)
+        agent = await agents.get_agent(tx, name)
+        found = await agents.list_revisions(tx, agent.id, limit=limit)
+    return Page(items=tuple(found), next_cursor=None, as_of=as_of)
+
+
+async def _values(tx: Transaction, agent: Agent, bindings: list[Binding]) -> dict[str, object]:
+    revision = await agents.get_revision(tx, agent.live_revision_id)
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "created_at": agent.created_at,
+        "revision": revision.number,
+        "digest": revision.digest,
+        "applied_at": revision.applied_at,
+        "inactive": revision.inactive,
+        "bindings": tuple(b for b in bindings if b.agent_id == agent.id),
+    }

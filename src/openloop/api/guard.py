@@ -1,0 +1,145 @@
+"""The outermost layer: who we answer as, who may write, how long it may take, the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+
+from openloop.api.bodies import UNSAFE, Disconnected, header, refuse_announced
+from openloop.api.ingress import is_delivery
+from openloop.api.problems import (
+    ForeignHost,
+    ForeignOrigin,
+    MalformedRequest,
+    TimedOut,
+    make_problem,
+    problem_of,
+    send_problem,
+)
+from openloop.domain.errors import OpenLoopError
+from openloop.domain.ids import new_id
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SECURITY_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Guard:
+    """Refuses what is foreign, adds the security headers, and turns every error into a problem.
+
+    A page of another site reaches an API on loopback by DNS rebinding (then the Host is foreign)
+    or by a plain cross-site request (then the Origin is). Deliveries of platforms come under any
+    name and are signed, so their Host is not looked at.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: frozenset[str], seconds: float) -> None:
+        self._app = app
+        self._hosts = LOOPBACK | {host.lower() for host in allowed_hosts}
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        try:
+            async with asyncio.timeout(self._seconds) as answer.deadline:
+                refuse_announced(scope)
+                if not is_delivery(scope["path"]):
+                    self._refuse_foreign(scope)
+                await self._app(scope, receive, answer.send)
+        except Disconnected:
+            return
+        except OpenLoopError as error:
+            await answer.refuse(error)
+        except TimeoutError as error:
+            if answer.deadline is not None and answer.deadline.expired():
+                late = TimedOut(f"This took longer than {self._seconds:g} s")
+                await answer.refuse(late)
+            else:
+                await answer.give_up(scope, error)
+        except Exception as error:  # noqa: BLE001  # the API's last handler
+            await answer.give_up(scope, error)
+
+    def _refuse_foreign(self, scope: Scope) -> None:
+        if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
+            raise MalformedRequest("The address holds a NUL character")
+        host = header(scope, b"host")
+        if host is None or _name(host) not in self._hosts:
+            raise ForeignHost("This installation is not known under that name")
+        if scope["method"] not in UNSAFE:
+            return
+        origin = header(scope, b"origin")
+        if origin is not None and not _is_same(origin, host):
+            raise ForeignOrigin("A page of another site may not do this")
+
+
+class _Answer:
+    """What has been sent of an answer, and how long it may still take to begin."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+        self.deadline: asyncio.Timeout | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send on, with the headers; an answer that has begun may take its time (a stream)."""
+        if message["type"] == "http.response.start":
+            self._begun = True
+            if self.deadline is not None:
+                self.deadline.reschedule(None)
+            message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+        await self._send(message)
+
+    async def refuse(self, error: OpenLoopError) -> None:
+        """Answer with an error of ours; an answer that broke off is left to be seen as one."""
+        problem = problem_of(error)
+        if problem.status >= 500:
+            log.warning("request not served", code=problem.code, reason=str(error))
+        if not self._begun:
+            await send_problem(self.send, problem)
+
+    async def give_up(self, scope: Scope, error: Exception) -> None:
+        """Answer a fault of ours with an id that the log has, and nothing of its text."""
+        fault = str(new_id())
+        log.error(
+            "request failed",
+            fault=fault,
+            method=scope["method"],
+            path=scope["path"],
+            exc_info=error,
+        )
+        if not self._begun:
+            detail = f"Something is wrong on our side; the log has more under {fault}"
+            await send_problem(self.send, make_problem(500, "internal_error", detail))
+
+
+def _name(host: bytes) -> str:
+    """The name in a Host header, without its port; empty where it cannot be read."""
+    try:
+        return (urlsplit(f"//{host.decode('ascii')}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_same(origin: bytes, host: bytes) -> bool:
+    scheme, separator, place = origin.partition(b"://")
+    return bool(separator) and scheme in (b"http", b"https") and place.lower() == host.lower()

@@ -1,0 +1,62 @@
+"""What the API is made of: everything a route may use, built by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+
+from openloop.actions.configuration import Configuration
+from openloop.actions.intake import Intake
+from openloop.storage.database import Database
+
+if TYPE_CHECKING:
+    from openloop.actions.apply import World
+    from openloop.models.client import GatewayClient
+    from openloop.plugin import Surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long things may take. A platform is answered within two seconds, whatever happens."""
+
+    ack_seconds: float = 1.8
+    request_seconds: float = 30.0
+    poll_seconds: float = 0.5
+    ping_seconds: float = 15.0
+    recheck_seconds: float = 10.0
+    queued_events: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKit:
+    """The parts behind the API.
+
+    `allowed_hosts` are names (without ports) that the API answers as beside those of this
+    machine. `ready_checks` says of every other part of this installation that a process knows
+    about, by name, why it is not ready, or None where it is.
+    """
+
+    database: Database
+    configuration: Configuration
+    intake: Intake
+    surfaces: Mapping[str, Surface]
+    world: World
+    models: GatewayClient
+    ready_checks: Callable[[], Awaitable[Mapping[str, str | None]]]
+    allowed_hosts: frozenset[str] = frozenset()
+    pace: Pace = Pace()
+
+
+def kit_of(request: Request) -> ApiKit:
+    """The kit of the application that serves this request."""
+    return cast("ApiKit", request.app.state.kit)
+
+
+async def _kit(request: Request) -> ApiKit:
+    return kit_of(request)
+
+
+Kit = Annotated[ApiKit, Depends(_kit)]

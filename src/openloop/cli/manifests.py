@@ -1,0 +1,63 @@
+"""Manifest files of a folder or a file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from openloop.domain.errors import Invalid
+
+MOST_BYTES: Final = 256 * 1024
+_MOST_FILES: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A manifest as it was read; `name` is what messages call it."""
+
+    name: str
+    text: str
+
+
+def read_files(*paths: Path) -> tuple[File, ...]:
+    """Every manifest of files and folders (`*.yaml`, `*.yml`, not below); `-` is standard input.
+
+    Raises:
+        Invalid: nothing is there, or a file is no text of at most 256 KiB
+    """
+    found = [file for path in paths for file in _listed(path)]
+    if not found:
+        raise _refused(f"There is no manifest (*.yaml) in {', '.join(map(str, paths))}")
+    if len(found) > _MOST_FILES:
+        raise _refused(f"More than {_MOST_FILES} manifests at once")
+    return tuple(_read(path) for path in found)
+
+
+def _listed(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        each for each in path.iterdir() if each.suffix in (".yaml", ".yml") and each.is_file()
+    )
+
+
+def _read(path: Path) -> File:
+    try:
+        if str(path) == "-":
+            read = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with path.open("rb") as stream:
+                read = stream.read(MOST_BYTES + 1)
+        if len(read) > MOST_BYTES:
+            raise _refused(f"{path} is larger than 256 KiB")
+        return File(name=str(path), text=read.decode("utf-8"))
+    except OSError as error:
+        raise _refused(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _refused(f"{path} is not UTF-8 text") from error
+
+
+def _refused(message: str) -> Invalid:
+    return Invalid(message, problems=(message,), code="manifest_unreadable")

@@ -1,0 +1,1 @@
+"""What `openloop init` does: ask, look up, write."""
