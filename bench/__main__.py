@@ -41,7 +41,9 @@ BENCHES = {
         300,
         recovery.measure,
     ),
-    "budget": Bench("fifty runs against money for five: never above the limit", 120, budget.measure),
+    "budget": Bench(
+        "fifty runs against money for five: never above the limit", 120, budget.measure
+    ),
 }
 
 

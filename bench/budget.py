@@ -127,9 +127,7 @@ async def _watch(on: Stage, over: asyncio.Event) -> tuple[list[Sample], int]:
             )
             for axis, limit, settled, reserved, active in found:
                 samples.add(
-                    Sample(
-                        axis=axis, limit_usd=limit, settled_usd=settled, reserved_usd=reserved
-                    )
+                    Sample(axis=axis, limit_usd=limit, settled_usd=settled, reserved_usd=reserved)
                 )
                 most = max(most, active)
             await asyncio.sleep(_SAMPLE_SECONDS)
@@ -160,8 +158,11 @@ async def _runs(rows: Rows, ledger: Ledger, active: int) -> list[Figure]:
     return [
         exactly("runs that ended, answered or refused", answered + len(landed), RUNS),
         note("runs answered", answered),
-        exactly("runs answered without a settled reservation, or the reverse",
-                abs(answered - len(ledger.held)), 0),
+        exactly(
+            "runs answered without a settled reservation, or the reverse",
+            abs(answered - len(ledger.held)),
+            0,
+        ),
         exactly("runs refused although there was room", len(unjust), 0),
         Figure(
             name="runs under way at once", kind=Kind.CORRECTNESS, measured=active, at_least=RUNS / 2
@@ -201,8 +202,10 @@ async def _money(rows: Rows, ledger: Ledger, samples: Sequence[Sample]) -> list[
         ),
         note("least and most used of a reservation", float(min(shares))),
         note("", float(max(shares))),
-        note("further reservations for which the settled money leaves room",
-             int(left / ledger.each_usd)),
+        note(
+            "further reservations for which the settled money leaves room",
+            int(left / ledger.each_usd),
+        ),
     ]
 
 
@@ -210,8 +213,13 @@ async def _threads(on: Stage) -> list[Figure]:
     """People see one message each: an answer, or why there is none."""
     replies = (await on.slack.state()).replies()
     return [
-        exactly("threads with one message of the agent", sum(len(r) == 1 for r in replies.values()),
-                RUNS),
-        note("threads told that the budget is used up",
-             sum("budget" in str(each) for each in replies.values())),
+        exactly(
+            "threads with one message of the agent",
+            sum(len(r) == 1 for r in replies.values()),
+            RUNS,
+        ),
+        note(
+            "threads told that the budget is used up",
+            sum("budget" in str(each) for each in replies.values()),
+        ),
     ]

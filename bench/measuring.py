@@ -229,7 +229,8 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     lines = [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in zip(*columns, strict=True)
     ]
     return [lines[0], "  " + "-" * (len(max(lines, key=len)) - 2), *lines[1:]]

@@ -85,9 +85,7 @@ def _patient_question(number: int) -> str:
     return f"{_question(number)} take your time"
 
 
-def _latency(
-    alone: Phase, twenty: Phase, patient: Phase, state: SlackState
-) -> list[Figure]:
+def _latency(alone: Phase, twenty: Phase, patient: Phase, state: SlackState) -> list[Figure]:
     return [
         _at_most("mention to answer, 1 in flight, p50", alone.latency_ms(), 40, "34-69 ms"),
         _at_most("mention to answer, 20 in flight, p50", twenty.latency_ms(), 250, "216-980 ms"),
@@ -161,9 +159,7 @@ def _at_most(name: str, measured: float, limit: float, prototype: str = "") -> F
 
 
 def _at_least(name: str, measured: float, limit: float, prototype: str) -> Figure:
-    return Figure(
-        name=name, kind=Kind.WALL, measured=measured, at_least=limit, prototype=prototype
-    )
+    return Figure(name=name, kind=Kind.WALL, measured=measured, at_least=limit, prototype=prototype)
 
 
 def _ms(acks: list[Ack]) -> list[float]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from psycopg import AsyncConnection
 
+    from openloop.storage.embedded import Running
+
 MANIFESTS = Path(__file__).resolve().parent / "manifests"
 WORKSPACE = "acme"
 PEOPLE = ("priya", "anna", "ben")
@@ -110,8 +112,8 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Everything started and the agent of `manifests/BENCH` listening in its channel.
 
-    With `database`, which the caller has started, the product is told to use that one and has none
-    of its own. `time_scale` shortens the waits between the rig's redeliveries.
+    With `database` the product is told to use that server, which is the caller's to leave, and has
+    none of its own. `time_scale` shortens the waits between the rig's redeliveries.
     """
     async with (
         home() as folder,
@@ -119,14 +121,14 @@ async def stage(
         rigs.github_rig() as github,
     ):
         variables = {**environment(slack, github), **(environ or {})}
-        if database is not None:
-            running = await asyncio.to_thread(database.start)
+        running = await asyncio.to_thread(database.start) if database is not None else None
+        if running is not None:
             variables["DATABASE_URL"] = running.dsn
         stack = Stack(home=folder, manifests=MANIFESTS / bench, environ=variables)
         await slack.furnish(PEOPLE, deliver_to=stack.events_url)
         async with stack:
-            superuser = await asyncio.to_thread(_superuser, database or embedded(stack))
-            made = Stage(stack=stack, slack=slack, github=github, superuser=superuser)
+            running = running or await asyncio.to_thread(_addresses, stack)
+            made = Stage(stack=stack, slack=slack, github=github, superuser=running.superuser_dsn)
             await _bound(made)
             yield made
 
@@ -156,11 +158,6 @@ def environment(slack: rigs.Slack, github: rigs.GitHub) -> dict[str, str]:
     }
 
 
-def embedded(stack: Stack) -> EmbeddedPostgres:
-    """The server that the product has started for itself."""
-    return EmbeddedPostgres(stack.home / "postgres")
-
-
 def pids(stack: Stack, *roles: str) -> list[int]:
     """The process ids of these roles."""
     found = stack.pids()
@@ -173,11 +170,12 @@ def kill(stack: Stack, *roles: str) -> None:
         os.kill(pid, 9)
 
 
-def _superuser(server: EmbeddedPostgres) -> str:
-    """Join for a moment to learn the address: a lasting share would keep the server running."""
+def _addresses(stack: Stack) -> Running:
+    """Join the product's own server for a moment: a lasting share would keep it running."""
+    server = EmbeddedPostgres(stack.home / "postgres")
     running = server.start()
     server.leave()
-    return running.superuser_dsn
+    return running
 
 
 async def _bound(made: Stage) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from openloop.actions import manifests, tokens
 from openloop.actions.configuration import Configuration
 from openloop.actions.intake import Intake
+from openloop.actions.manifests import ManifestFile
+from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import Misconfigured
 from openloop.domain.ids import new_id
 from openloop.domain.pricing import Price, PriceOverride
+from openloop.domain.principal import Role
 from openloop.models.client import GatewayClient
 from openloop.models.prices import PriceBook
 from openloop.plugin import discover
@@ -23,17 +28,36 @@ from openloop.runtime.builtin.memory import memory_toolset
 from openloop.runtime.courier import Courier
 from openloop.runtime.kit import Kit
 from openloop.runtime.world import InstalledWorld
+from openloop.storage import agents, principals, queue
+from openloop.storage import tokens as token_rows
 from openloop.storage.database import Database
 from openloop.storage.embedded import EmbeddedPostgres
 from openloop.storage.migrations import migrate
 from openloop.tools.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+    from fastapi import FastAPI
+
+    from openloop.actions.apply import Applied
+    from openloop.domain.ids import WorkspaceId
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.plugin import Integration, Surface, Toolset
     from openloop.settings import Settings
+
+
+OWNER = "owner"
+"""The service that holds the first token and applies what `up -f` is given."""
+
+
+class NamedText(Protocol):
+    """A file as it was read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,3 +235,79 @@ def set_up_logging(level: str) -> None:
     )
     # Libraries speak up only when something is wrong; procrastinate logs every job at INFO.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def create_api(application: Application) -> FastAPI:
+    """The HTTP API over an application."""
+    # Only serve pays for importing FastAPI.
+    from openloop.api.application import create_api as create  # noqa: PLC0415
+    from openloop.api.kit import ApiKit  # noqa: PLC0415
+
+    async def ready_checks() -> Mapping[str, str | None]:
+        async with application.database.directory() as tx:
+            working = await queue.count_workers(tx)
+        return {"workers": None if working else "no worker takes wake-ups at the moment"}
+
+    hosts = application.settings.environ.get("OPENLOOP_ALLOWED_HOSTS", "")
+    return create(
+        ApiKit(
+            database=application.database,
+            configuration=application.configuration,
+            intake=application.intake,
+            surfaces=application.surfaces,
+            world=application.world,
+            models=application.models,
+            ready_checks=ready_checks,
+            allowed_hosts=frozenset(host.strip() for host in hosts.split(",") if host.strip()),
+        )
+    )
+
+
+async def home_workspace(application: Application) -> WorkspaceId:
+    """The workspace this installation began with, made at the first start."""
+    async with application.database.directory() as tx:
+        known = await agents.list_workspaces(tx)
+        if known:
+            named = [row.id for row in known if row.name == application.settings.workspace]
+            return named[0] if named else known[0].id
+        return await agents.put_workspace(tx, application.settings.workspace)
+
+
+async def first_token(application: Application) -> str | None:
+    """The owner token of the first start, left for the command line; None at every later start."""
+    workspace = await home_workspace(application)
+    async with application.database.transaction(workspace) as tx:
+        if await token_rows.list_all(tx):
+            return None
+    text = await tokens.create(
+        application.database,
+        workspace,
+        principal=OWNER,
+        role=Role.OWNER,
+        name="first start",
+        by=SYSTEM,
+    )
+    file = application.settings.token_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text + "\n")
+    return text
+
+
+async def apply_files(application: Application, files: Sequence[NamedText]) -> list[Applied]:
+    """Apply manifests as the installation itself: all of them, or none.
+
+    Raises:
+        Invalid
+    """
+    workspace = await home_workspace(application)
+    async with application.database.transaction(workspace) as tx:
+        by = await principals.put(tx, workspace, name=OWNER, kind="service", roles=())
+    return await manifests.apply_files(
+        application.database,
+        workspace,
+        [ManifestFile(name=file.name, text=file.text) for file in files],
+        world=application.world,
+        by=by,
+        who=SYSTEM,
+    )

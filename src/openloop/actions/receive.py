@@ -55,6 +55,10 @@ class Received:
     run_id: RunId | None = None
 
 
+class _NotWanted(Exception):
+    """Undoes the transaction: keys of what is ignored are not kept, else a twin goes with them."""
+
+
 class Wakes(Protocol):
     """Which unmentioned messages an agent's manifest wants."""
 
@@ -68,8 +72,17 @@ async def receive(
 
     A redelivery and a twin are each taken once. Words that reach no agent are not stored.
     """
-    if _is_chatter(inbound):
+    if _is_chatter(inbound) or inbound.actor.kind in ("bot", "self"):
         return Received(taken=Taken.IGNORED)
+    try:
+        return await _receive(database, workspace, _storable(inbound), wakes)
+    except _NotWanted:
+        return Received(taken=Taken.IGNORED)
+
+
+async def _receive(
+    database: Database, workspace: WorkspaceId, inbound: Inbound, wakes: Wakes
+) -> Received:
     async with database.transaction(workspace) as tx:
         addressee = await conversations.take_keys(
             tx,
@@ -85,8 +98,16 @@ async def receive(
         if addressee.agent_id is None or addressee.revision_id is None:
             return await _say_unbound(tx, workspace, inbound)
         if not await _is_wanted(tx, inbound, addressee, wakes):
-            return Received(taken=Taken.IGNORED)
+            raise _NotWanted
         return await _take_message(tx, workspace, inbound, addressee)
+
+
+def _storable(inbound: Inbound) -> Inbound:
+    """The event without NUL characters, which Postgres takes in no text."""
+    if "\0" not in inbound.text and "\0" not in inbound.actor.name:
+        return inbound
+    actor = replace(inbound.actor, name=inbound.actor.name.replace("\0", ""))
+    return replace(inbound, text=inbound.text.replace("\0", ""), actor=actor)
 
 
 def _is_chatter(inbound: Inbound) -> bool:
@@ -173,8 +194,11 @@ async def _change(
     if addressee.conversation_id is None:
         return Received(taken=Taken.IGNORED)
     conversation = ConversationId(addressee.conversation_id)
+    await conversations.lock(tx, conversation)
     text = inbound.text if inbound.kind == "edited" else ""
-    await messages.replace_text(tx, conversation, inbound.message_id, text=text)
+    asked = await messages.replace_text(tx, conversation, inbound.message_id, text=text)
+    if asked is not None and inbound.kind == "deleted":
+        await runs.ask_cancel(tx, asked, actor_as_who(inbound.actor))
     source = f"{inbound.thread.place.container}:{inbound.message_id}"
     retracted = await memories.retract_source(tx, source)
     for memory in retracted:

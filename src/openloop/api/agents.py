@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
@@ -78,7 +78,7 @@ async def list_agent_revisions(
     return Page(items=tuple(found), next_cursor=None, as_of=as_of)
 
 
-async def _values(tx: Transaction, agent: Agent, bindings: list[Binding]) -> dict[str, object]:
+async def _values(tx: Transaction, agent: Agent, bindings: list[Binding]) -> dict[str, Any]:
     revision = await agents.get_revision(tx, agent.live_revision_id)
     return {
         "id": agent.id,

@@ -80,7 +80,7 @@ class Guard:
             await answer.give_up(scope, error)
 
     def _refuse_foreign(self, scope: Scope) -> None:
-        if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
+        if b"%00" in (scope.get("raw_path") or b"") or b"%00" in scope["query_string"]:
             raise MalformedRequest("The address holds a NUL character")
         host = header(scope, b"host")
         if host is None or _name(host) not in self._hosts:

@@ -49,9 +49,7 @@ async def get_readiness(kit: Kit, response: Response) -> Readiness:
     reasons, models = await asyncio.gather(_reasons(kit), _models(kit))
     if reasons:
         response.status_code = 503
-    return Readiness(
-        status="not_ready" if reasons else "ready", reasons=reasons, models=models
-    )
+    return Readiness(status="not_ready" if reasons else "ready", reasons=reasons, models=models)
 
 
 async def _reasons(kit: ApiKit) -> dict[str, str]:

@@ -106,7 +106,5 @@ async def _send_again(send: Send, answered: Answered) -> None:
     if body:
         headers.append((b"content-type", b"application/json"))
         headers.append((b"content-length", str(len(body)).encode()))
-    await send(
-        {"type": "http.response.start", "status": answered.status, "headers": headers}
-    )
+    await send({"type": "http.response.start", "status": answered.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

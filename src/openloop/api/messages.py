@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 from uuid import UUID
 
 from openloop.domain.ids import ApprovalId, RunId
@@ -47,11 +47,6 @@ def sent_to(rows: Iterable[OutboxRow], caller: Caller) -> tuple[Sent, ...]:
 
 
 def _without_tokens(op: dict[str, object]) -> dict[str, object]:
-    buttons = op.get("buttons")
-    if not isinstance(buttons, list):
-        return op
-    shown = [
-        {key: value for key, value in button.items() if key != "token"}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        for button in buttons  # pyright: ignore[reportUnknownVariableType]
-    ]
-    return {**op, "buttons": shown}
+    buttons = cast("list[dict[str, object]]", op.get("buttons") or [])  # written by us
+    shown = [{k: v for k, v in button.items() if k != "token"} for button in buttons]
+    return {**op, "buttons": shown} if "buttons" in op else op

@@ -118,9 +118,7 @@ class TimedOut(Unavailable):
     code = "timed_out"
 
 
-def make_problem(
-    status: int, code: str, detail: str, problems: Sequence[str] = ()
-) -> Problem:
+def make_problem(status: int, code: str, detail: str, problems: Sequence[str] = ()) -> Problem:
     """A problem with the title of its status."""
     return Problem(
         type=f"urn:openloop:error:{code}",
@@ -194,9 +192,7 @@ async def send_problem(send: Send, problem: Problem) -> None:
             for name, value in headers_of(problem.status).items()
         ),
     ]
-    await send(
-        {"type": "http.response.start", "status": problem.status, "headers": headers}
-    )
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -139,16 +139,11 @@ def _named(run: Run, agent: str) -> NamedRun:
     return NamedRun(**_values(run), agent=agent)
 
 
-def _values(run: Run) -> dict[str, object]:
+def _values(run: Run) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(run)}
 
 
 def _shown(step: Step) -> Step:
     """A step without what opens something."""
     kept = {key: value for key, value in step.input.items() if key not in SECRET_KEYS}
-    return Step(
-        **{
-            **{field.name: getattr(step, field.name) for field in fields(step)},
-            "input": kept,
-        }
-    )
+    return replace(step, input=kept)

@@ -86,9 +86,7 @@ async def list_tokens(kit: Kit, caller: Minting) -> Page[TokenAnswer]:
 
 
 @router.post("", operation_id="create_token", status_code=201)
-async def create_token(
-    kit: Kit, caller: Minting, request: Request, body: NewToken
-) -> MintedToken:
+async def create_token(kit: Kit, caller: Minting, request: Request, body: NewToken) -> MintedToken:
     """Make a token. Its text is in this answer and nowhere else, so a repeat is not answered."""
     request.scope[SECRET_ANSWER] = True
     text = await tokens.create(

@@ -69,8 +69,8 @@ async def take_keys(
                    (%(workspace)s, %(surface)s, %(subject)s)
             ON CONFLICT DO NOTHING RETURNING 1)
         SELECT (SELECT count(*) FROM noted) = 2 AS is_new,
-        """
-        + _ADDRESSEE,  # a constant
+        """  # noqa: S608  # followed by a constant
+        + _ADDRESSEE,
         {
             "workspace": workspace,
             "delivery": f"delivery:{delivery_key}",
@@ -109,6 +109,11 @@ async def get(tx: Transaction, id: ConversationId) -> Conversation:
 async def find(tx: Transaction, id: ConversationId) -> Conversation | None:
     """The conversation of that id, if there is one."""
     return await tx.find(Conversation, "SELECT * FROM conversations WHERE id = %(id)s", {"id": id})
+
+
+async def lock(tx: Transaction, id: ConversationId) -> None:
+    """Lock the row until this transaction ends: always before any other row of the conversation."""
+    await tx.run("SELECT FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE", {"id": id})
 
 
 async def bump(tx: Transaction, id: ConversationId) -> None:

@@ -132,12 +132,20 @@ async def mark_read(tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId 
 
 async def replace_text(
     tx: Transaction, conversation_id: ConversationId, external_id: str, *, text: str
-) -> None:
-    """The author edited or deleted a message: what is unread is read as it stands now."""
-    await tx.run(
+) -> RunId | None:
+    """The author edited or deleted a message: what is unread is read as it stands now.
+
+    Returns the run that the message opened, if that has not begun: its request is the new text.
+    """
+    return await tx.value(
         """
-        UPDATE messages SET text = %(text)s
-        WHERE conversation_id = %(conversation_id)s AND external_id = %(external_id)s AND read_at IS NULL
+        WITH m AS (
+            UPDATE messages SET text = %(text)s
+            WHERE conversation_id = %(conversation_id)s AND external_id = %(external_id)s
+              AND read_at IS NULL
+            RETURNING run_id)
+        UPDATE runs r SET request = %(text)s FROM m WHERE r.id = m.run_id AND r.state = 'queued'
+        RETURNING r.id
         """,
         {"conversation_id": conversation_id, "external_id": external_id, "text": text},
     )

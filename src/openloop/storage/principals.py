@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openloop.domain.errors import NotFound
 from openloop.domain.ids import PrincipalId, WorkspaceId, new_id
 from openloop.domain.principal import Principal
 
@@ -110,6 +111,14 @@ async def find(tx: Transaction, id: PrincipalId) -> Principal | None:
         f"SELECT {_COLUMNS} FROM principals p WHERE p.id = %(id)s",  # noqa: S608
         {"id": id},
     )
+
+
+async def get(tx: Transaction, id: PrincipalId) -> Principal:
+    """The principal of that id, active or not."""
+    found = await find(tx, id)
+    if found is None:
+        raise NotFound(f"No principal {id}")
+    return found
 
 
 async def find_by_name(tx: Transaction, name: str) -> Principal | None:

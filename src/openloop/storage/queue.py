@@ -25,3 +25,13 @@ async def wake(tx: Transaction, workspace: WorkspaceId, conversation: Conversati
     await _deferring.configure_task(
         ADVANCE, allow_unknown=True, queue=QUEUE, connection=tx.connection
     ).defer_async(workspace=str(workspace), conversation=str(conversation))
+
+
+async def count_workers(tx: Transaction) -> int:
+    """Workers that have shown a sign of life in the last half minute."""
+    return await tx.value(
+        """
+        SELECT count(*) FROM procrastinate.procrastinate_workers
+        WHERE last_heartbeat > now() - interval '30 seconds'
+        """
+    )

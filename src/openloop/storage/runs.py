@@ -81,6 +81,15 @@ async def find_active(tx: Transaction, conversation_id: ConversationId) -> Run |
     )
 
 
+async def find_newest(tx: Transaction, conversation_id: ConversationId) -> Run | None:
+    """The run that a conversation had last."""
+    return await tx.find(
+        Run,
+        _SELECT + "WHERE conversation_id = %(id)s ORDER BY id DESC LIMIT 1",
+        {"id": conversation_id},
+    )
+
+
 async def list_newest(
     tx: Transaction,
     *,

@@ -13,15 +13,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 
+from openloop.domain.manifest import load
+from openloop.domain.manifest_agent import AgentManifest
 from openloop.testing import processes
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from types import TracebackType
 
     from openloop.testing.processes import Process
@@ -130,6 +132,7 @@ class Stack:
                 start_new_session=True,
             )
         await self.wait_ready()
+        await self._wait_applied()
 
     async def wait_ready(self) -> None:
         """Wait until `/readyz` answers 200.
@@ -137,16 +140,7 @@ class Stack:
         Raises:
             StackFailed
         """
-        try:
-            async with asyncio.timeout(self._ready_seconds):
-                while not await self.is_ready():
-                    if self._up is None or self._up.returncode is not None:
-                        message = f"`openloop up` ended by itself:\n{self.tail()}"
-                        raise StackFailed(message)
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError:
-            message = f"Not ready within {self._ready_seconds:g} s:\n{self.tail()}"
-            raise StackFailed(message) from None
+        await self._wait_for(self.is_ready, "is ready")
 
     async def is_ready(self) -> bool:
         """What `/readyz` says now."""
@@ -154,6 +148,30 @@ class Stack:
             async with self._client().get(f"{self.url}/readyz") as response:
                 return response.status == 200
         return False
+
+    async def _wait_applied(self) -> None:
+        """The server is ready before the manifests are in force."""
+        wanted = set(_agents_in(self.manifests))
+
+        async def are_applied() -> bool:
+            with contextlib.suppress(aiohttp.ClientError, ApiRefused, OSError):
+                found = await self.get("/api/v1/agents")
+                return wanted <= {agent["name"] for agent in found["items"]}
+            return False
+
+        await self._wait_for(are_applied, f"has the agents {sorted(wanted)}")
+
+    async def _wait_for(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        try:
+            async with asyncio.timeout(self._ready_seconds):
+                while not await condition():
+                    if self._up is None or self._up.returncode is not None:
+                        message = f"`openloop up` ended by itself:\n{self.tail()}"
+                        raise StackFailed(message)
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            message = f"It took over {self._ready_seconds:g} s until it {what}:\n{self.tail()}"
+            raise StackFailed(message) from None
 
     async def stop(self) -> None:
         """Stop it as an operator would, and wait until all of it is gone.
@@ -336,6 +354,14 @@ class ApiRefused(Exception):
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"{status}: {body[:500]}")
         self.status, self.body = status, body
+
+
+def _agents_in(manifests: Path) -> Iterator[str]:
+    paths = [manifests] if manifests.is_file() else sorted(manifests.glob("*.yaml"))
+    for path in paths:
+        manifest = load(path.read_bytes(), name=path.name).manifest
+        if isinstance(manifest, AgentManifest):
+            yield manifest.metadata.name
 
 
 def free_port() -> int:

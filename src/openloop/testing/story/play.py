@@ -73,9 +73,7 @@ async def play(stage: Stage, transcript: Transcript) -> Played:
     if "approve" not in {button.action_id for button in first.buttons}:
         raise NotSeen("the issue is held: the first thing the agent posts is an approval card")
     transcript.tell(CHANNEL)
-    clicks = {
-        name: await _press(stage, transcript, first, by=name) for name in ("mallory", "ben")
-    }
+    clicks = {name: await _press(stage, transcript, first, by=name) for name in ("mallory", "ben")}
     before = len(github.made("POST /repos/{owner}/{repo}/issues"))
     clicks["anna"] = await _press(stage, transcript, first, by="anna")
     answer = await _seen(
@@ -121,8 +119,10 @@ async def _press(stage: Stage, transcript: Transcript, card: Message, *, by: str
     return status
 
 
-async def _seen(stage: Stage, predicate: Callable[[], T], what: str) -> T:
+async def _seen(stage: Stage, predicate: Callable[[], T | None], what: str) -> T:
     try:
-        return await stage.slack.until(predicate, timeout_seconds=PATIENCE_SECONDS)
+        found = await stage.slack.until(predicate, timeout_seconds=PATIENCE_SECONDS)
     except TimeoutError:
         raise NotSeen(what) from None
+    assert found is not None
+    return found

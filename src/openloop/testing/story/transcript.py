@@ -50,10 +50,11 @@ class Transcript:
         """Print what is new: messages, changed cards, private notices, the status line."""
         slack = self._slack
         assert slack is not None
-        happened: list[tuple[float, Callable[[], None]]] = []
-        for status in slack.statuses[self._statuses :]:
-            if status.status:
-                happened.append((status.stored_at, partial(self._status, status.status)))
+        happened: list[tuple[float, Callable[[], None]]] = [
+            (status.stored_at, partial(self._status, status.status))
+            for status in slack.statuses[self._statuses :]
+            if status.status
+        ]
         self._statuses = len(slack.statuses)
         for message in slack.messages(channel):
             before = self._seen.get(message.ts)

@@ -1,0 +1,105 @@
+"""The API as one ASGI application: what every request passes, and the routes of each resource."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from openloop import __version__
+from openloop.api import (
+    agents,
+    approvals,
+    audit,
+    conversations,
+    events,
+    health,
+    manifests,
+    memories,
+    runs,
+    surfaces,
+    tokens,
+    usage,
+)
+from openloop.api.authentication import Authentication
+from openloop.api.bodies import StrictBodies
+from openloop.api.feed import Feeds
+from openloop.api.guard import Guard
+from openloop.api.idempotency import IdempotencyKeys
+from openloop.api.ingress import Ingress
+from openloop.api.openapi import make_document
+from openloop.api.problems import answer_routing, answer_validation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from openloop.api.kit import ApiKit
+
+RESOURCES = (
+    health,
+    runs,
+    approvals,
+    agents,
+    manifests,
+    memories,
+    audit,
+    usage,
+    surfaces,
+    tokens,
+    conversations,
+    events,
+)
+
+
+def create_api(kit: ApiKit) -> FastAPI:
+    """The API over a kit.
+
+    From the outside in: refuse what is foreign; take deliveries; ask who it is; read the body;
+    answer a repeated write. Only then FastAPI looks at the request.
+    """
+    feeds = Feeds(kit.database, poll_seconds=kit.pace.poll_seconds, bound=kit.pace.queued_events)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        feeds.end()
+
+    app = FastAPI(
+        title="OpenLoop",
+        version=__version__,
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Guard, allowed_hosts=kit.allowed_hosts, seconds=kit.pace.request_seconds),
+            Middleware(
+                Ingress,
+                surfaces=kit.surfaces,
+                intake=kit.intake,
+                ack_seconds=kit.pace.ack_seconds,
+            ),
+            Middleware(Authentication, database=kit.database),
+            Middleware(StrictBodies),
+            Middleware(IdempotencyKeys, database=kit.database),
+        ],
+        exception_handlers={
+            HTTPException: answer_routing,
+            RequestValidationError: answer_validation,
+        },
+    )
+    app.state.kit = kit
+    app.state.feeds = feeds
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+    app.openapi = _once(app)
+    return app
+
+
+def _once(app: FastAPI) -> Any:
+    return cache(partial(make_document, app))

@@ -1,0 +1,59 @@
+"""What the product says about the story afterwards, asked through its API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from openloop.testing.stack import Stack
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """API answers as they came; runs and audit events oldest first."""
+
+    runs: Sequence[Json]
+    journals: Mapping[str, Sequence[Json]]
+    approvals: Sequence[Json]
+    memories: Sequence[Json]
+    audit: Sequence[Json]
+    usage: Json
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What all runs cost together."""
+        return sum((Decimal(run["cost_usd"]) for run in self.runs), Decimal(0))
+
+    def recalled(self, run: Json) -> Sequence[str]:
+        """The ids of the memories that stood in a run's prompt, as its journal has it."""
+        context = next(s for s in self.journals[run["id"]] if s["kind"] == "context")
+        return context["output"]["memory_ids"]
+
+    def kinds(self, run: Json) -> Sequence[str]:
+        """The kinds of a run's audit events, in order."""
+        return [event["kind"] for event in self.audit if event["run_id"] == run["id"]]
+
+
+async def ask(stack: Stack) -> Facts:
+    """Ask the API for everything there is."""
+    runs = await _all(stack, "/api/v1/runs")
+    return Facts(
+        runs=runs,
+        journals={
+            run["id"]: (await stack.get(f"/api/v1/runs/{run['id']}/steps"))["items"] for run in runs
+        },
+        approvals=await _all(stack, "/api/v1/approvals"),
+        memories=await _all(stack, "/api/v1/memories"),
+        audit=await _all(stack, "/audit"),
+        usage=await stack.get("/usage"),
+    )
+
+
+async def _all(stack: Stack, path: str) -> list[Json]:
+    return (await stack.get(path, limit="200"))["items"][::-1]

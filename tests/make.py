@@ -1,0 +1,540 @@
+"""What tests are about, built through the product's own actions and nothing else.
+
+`stage` is a whole runtime without a network: the real database, the real actions, gate, worker and
+courier, and the fakes of `tests.runtime.fakes` at the three ports (surface, model, toolset).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+
+from openloop.actions import apply, claims
+from openloop.actions.configuration import Configuration
+from openloop.actions.intake import Intake
+from openloop.domain.audit import SYSTEM
+from openloop.domain.conversation import ConversationRef
+from openloop.domain.ids import ConversationId, new_id
+from openloop.domain.manifest import load
+from openloop.domain.manifest_agent import AgentManifest
+from openloop.domain.manifest_workspace import WorkspaceManifest
+from openloop.domain.pricing import Price, PriceOverride
+from openloop.domain.surface import Actor, Choice, Inbound, Place, Thread
+from openloop.models.prices import PriceBook
+from openloop.runtime.builtin.memory import memory_toolset
+from openloop.runtime.courier import Courier
+from openloop.runtime.kit import Kit
+from openloop.runtime.worker import Worker
+from openloop.storage import (
+    agents,
+    approvals,
+    audit,
+    conversations,
+    messages,
+    outbox,
+    principals,
+    runs,
+    steps,
+)
+from openloop.tools.registry import Registry
+from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openloop.actions.apply import Applied
+    from openloop.actions.claims import Work
+    from openloop.actions.receive import Received
+    from openloop.domain.approval import Approval
+    from openloop.domain.audit import AuditEvent
+    from openloop.domain.ids import PrincipalId, WorkspaceId
+    from openloop.domain.manifest_agent import NativeTool
+    from openloop.domain.outbox import OutboxRow
+    from openloop.domain.principal import Principal
+    from openloop.domain.run import Run
+    from openloop.domain.step import Step
+    from openloop.domain.surface import Addressed, InboundKind
+    from openloop.models.client import GatewayClient
+    from openloop.plugin import Surface
+    from openloop.storage.budgets import Budget
+    from openloop.storage.database import Database, Transaction
+    from openloop.storage.messages import Message
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+CHANNEL = "DEV"
+MODEL = "ollama/test"
+CREATE = ("github__create_issue", '{"repo": "acme/platform", "title": "Move to Postgres 16"}')
+READ = ("github__get_issue", '{"repo": "acme/platform", "number": 1}')
+NOTE = ("memory__note", '{"kind": "decision", "text": "We move to Postgres 16."}')
+
+WORKSPACE: dict[str, Any] = {
+    "people": {
+        "priya": {"slack": "U0PRIYA"},
+        "anna": {"slack": "U0ANNA"},
+        "ben": {"slack": "U0BEN"},
+    },
+    "groups": {"maintainers": ["@priya", "@anna"]},
+    "roles": {"owner": ["@priya"], "approver": ["@maintainers"], "operator": ["@ben"]},
+    "budget": {"monthly_usd": 200},
+    "integrations": {"slack": {"team": TENANT}, "github": {"repos": ["acme/platform"]}},
+    # A thousand tokens are a cent in and two cents out: sums that can be done in the head.
+    "prices": {
+        MODEL: {
+            "input_per_million": 10,
+            "output_per_million": 20,
+            "max_output_tokens": 10_000,
+            "context_window": 100_000,
+        }
+    },
+}
+AGENT: dict[str, Any] = {
+    "surfaces": [{"type": "slack", "channel": f"#{CHANNEL}"}],
+    "model_policy": {"default": MODEL},
+    "tools": [{"name": "github", "type": "native", "permissions": ["issues:write"]}],
+    "approvals": {
+        "require_for": ["github.issues:write"],
+        "approvers": ["@maintainers"],
+    },
+    "budget": {"monthly_usd": 50, "per_task_usd": 5},
+    "memory": {"scope": "channel", "backend": "postgres", "retention_days": 90},
+}
+
+_count = itertools.count(1)
+
+
+# --- manifests -----------------------------------------------------------------------------------
+
+
+def workspace_yaml(spec: Mapping[str, Any] | None = None, *, name: str = "acme") -> str:
+    """The Workspace manifest, with these parts of its spec replaced."""
+    return _manifest("Workspace", {"name": name}, WORKSPACE, spec)
+
+
+def agent_yaml(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    name: str = "dev-platform",
+    workspace: str = "acme",
+) -> str:
+    """The Agent manifest, with these parts of its spec replaced."""
+    return _manifest("Agent", {"name": name, "workspace": workspace}, AGENT, spec)
+
+
+def agent_manifest(spec: Mapping[str, Any] | None = None) -> AgentManifest:
+    """The Agent manifest as a value."""
+    manifest = load(agent_yaml(spec), name="agent").manifest
+    assert isinstance(manifest, AgentManifest)
+    return manifest
+
+
+def workspace_manifest(spec: Mapping[str, Any] | None = None) -> WorkspaceManifest:
+    """The Workspace manifest as a value."""
+    manifest = load(workspace_yaml(spec), name="workspace").manifest
+    assert isinstance(manifest, WorkspaceManifest)
+    return manifest
+
+
+def _manifest(
+    kind: str,
+    metadata: Mapping[str, str],
+    spec: Mapping[str, Any],
+    changes: Mapping[str, Any] | None,
+) -> str:
+    whole = deepcopy(dict(spec)) | dict(changes or {})
+    document = {
+        "apiVersion": "openloop.ai/v1alpha1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {key: value for key, value in whole.items() if value is not None},
+    }
+    return json.dumps(document, indent=1)  # JSON is YAML
+
+
+class EverythingIsThere:
+    """The world of an apply in which every name resolves."""
+
+    async def find_place(self, surface: str, name: str) -> Place | str:
+        return Place(surface=surface, tenant=TENANT, container=name.lstrip("#").upper())
+
+    async def model_problem(
+        self, model: str, workspace: WorkspaceManifest
+    ) -> tuple[str, bool] | None:
+        return None
+
+    def tool_problem(
+        self, tool: NativeTool, workspace: WorkspaceManifest
+    ) -> tuple[str, bool] | None:
+        return None
+
+
+async def owner(database: Database, workspace: WorkspaceId) -> PrincipalId:
+    """The service that applies manifests in tests."""
+    async with database.transaction(workspace) as tx:
+        return await principals.put(tx, workspace, name="applier", kind="service", roles=())
+
+
+async def applied_workspace(
+    database: Database,
+    workspace: WorkspaceId,
+    spec: Mapping[str, Any] | None = None,
+    *,
+    name: str = "acme",
+) -> Applied:
+    """Apply the Workspace manifest, with these parts of its spec replaced."""
+    text = workspace_yaml(spec, name=name)
+    by = await owner(database, workspace)
+    return await apply.apply_workspace(
+        database, workspace, load(text, name="workspace"), source=text, by=by, who=SYSTEM
+    )
+
+
+async def applied_agent(
+    database: Database,
+    workspace: WorkspaceId,
+    spec: Mapping[str, Any] | None = None,
+    *,
+    name: str = "dev-platform",
+) -> Applied:
+    """Apply the Agent manifest, with these parts of its spec replaced."""
+    async with database.transaction(workspace) as tx:
+        live = await agents.find_workspace_revision(tx)
+    assert live is not None
+    governed_by = load(live.source, name="workspace").manifest
+    assert isinstance(governed_by, WorkspaceManifest)
+    text = agent_yaml(spec, name=name, workspace=governed_by.metadata.name)
+    return await apply.apply_agent(
+        database,
+        workspace,
+        load(text, name="agent"),
+        source=text,
+        governed_by=governed_by,
+        world=EverythingIsThere(),
+        by=await owner(database, workspace),
+        who=SYSTEM,
+    )
+
+
+# --- what comes in -------------------------------------------------------------------------------
+
+
+def place(channel: str = CHANNEL) -> Place:
+    """A channel by its id."""
+    return Place(surface="slack", tenant=TENANT, container=channel)
+
+
+def thread(root: str = "root-1", *, channel: str = CHANNEL) -> Thread:
+    """A thread in a channel."""
+    return Thread(place=place(channel), root=root)
+
+
+def actor(name: str) -> Actor:
+    """Somebody on the platform; the manifest's people have such ids."""
+    return Actor(surface="slack", tenant=TENANT, id=f"U0{name.upper()}")
+
+
+def inbound(
+    text: str = "please open an issue",
+    *,
+    by: str = "ben",
+    root: str = "root-1",
+    channel: str = CHANNEL,
+    kind: InboundKind = "message",
+    addressed: Addressed = "mention",
+    message_id: str | None = None,
+    delivery_key: str | None = None,
+    subject_key: str | None = None,
+) -> Inbound:
+    """A message (or an edit, a deletion) with keys of its own, unless they are given."""
+    number = next(_count)
+    message_id = message_id or f"message-{number}"
+    return Inbound(
+        delivery_key=delivery_key or f"delivery-{number}",
+        subject_key=subject_key or f"{kind}:{message_id}:{number}",
+        kind=kind,
+        thread=thread(root, channel=channel),
+        actor=actor(by),
+        message_id=message_id,
+        occurred_at=NOON,
+        text=text,
+        addressed=addressed,
+        link=f"https://slack.example/{message_id}",
+    )
+
+
+def click(
+    action: str, token: str, *, by: str, root: str = "root-1", channel: str = CHANNEL
+) -> Inbound:
+    """Somebody presses one of our buttons."""
+    return replace(
+        inbound("", by=by, root=root, channel=channel),
+        kind="choice",
+        choice=Choice(action=action, token=token, message_id="card"),
+    )
+
+
+# --- a runtime -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Stage:
+    """A workspace with an agent, and a runtime around it that a test drives move by move."""
+
+    database: Database
+    workspace: WorkspaceId
+    configuration: Configuration
+    surface: FakeSurface
+    models: FakeModels
+    tracker: FakeTracker
+    registry: Registry
+    intake: Intake
+
+    def kit(self, database: Database | None = None) -> Kit:
+        """What a new worker process would be made of."""
+        worker, database = new_id(), database or self.database
+        surfaces: dict[str, Surface] = {"slack": self.surface}
+        return Kit(
+            worker=worker,
+            database=database,
+            configuration=Configuration(),
+            surfaces=surfaces,
+            registry=self.registry,
+            models=cast("GatewayClient", self.models),
+            prices=_prices,
+            courier=Courier(database, surfaces, worker),
+        )
+
+    async def say(self, text: str = "please open an issue", **details: Any) -> Received:
+        """Somebody says something to the agent."""
+        return await self.take(inbound(text, **details))
+
+    async def take(self, event: Inbound) -> Received:
+        """Take in an event as the API does."""
+        return await self.intake.take(event)
+
+    async def mention(self, text: str = "please open an issue", **details: Any) -> ConversationRef:
+        """Somebody mentions the agent; the conversation that this woke."""
+        received = await self.say(text, **details)
+        assert received.conversation is not None, received
+        return received.conversation
+
+    async def claim(self, ref: ConversationRef, kit: Kit | None = None) -> Work:
+        """Take the conversation for a worker."""
+        kit = kit or self.kit()
+        work = await claims.take(self.database, self.configuration, ref, worker=kit.worker)
+        assert work is not None, "somebody holds the conversation, or nothing is due"
+        return work
+
+    async def work(self, ref: ConversationRef, kit: Kit | None = None) -> None:
+        """Let a new worker do all that is due in the conversation."""
+        await Worker(kit or self.kit()).advance(ref)
+
+    async def sweep_and_work(self, ref: ConversationRef) -> None:
+        """The timers and leases of the conversation run out, and a new worker takes it up."""
+        await self.lapse(ref)
+        await self.work(ref)
+
+    async def lapse(self, ref: ConversationRef) -> None:
+        """Let all leases and backoffs of the conversation run out: its worker is dead."""
+        async with self.tx() as tx:
+            await tx.run(
+                """
+                UPDATE conversations SET lease_until = openloop.now() - interval '1 second'
+                WHERE id = %(id)s AND claimed_by IS NOT NULL
+                """,
+                {"id": ref.id},
+            )
+            await tx.run(
+                """
+                UPDATE conversations SET wake_at = openloop.now() - interval '1 second'
+                WHERE id = %(id)s AND wake_at IS NOT NULL
+                """,
+                {"id": ref.id},
+            )
+            await tx.run(
+                """
+                UPDATE outbox SET not_before = NULL, lease_until = openloop.now() - interval '1 second'
+                WHERE conversation_id = %(id)s AND state IN ('queued', 'sending')
+                """,
+                {"id": ref.id},
+            )
+
+    async def hold(self, ref: ConversationRef | None = None) -> tuple[ConversationRef, str]:
+        """A run that waits for an approval; the conversation, and the token of the card's buttons."""
+        self.models.turns = [reply("I will open it.", CREATE), reply("All done.")]
+        ref = ref or await self.mention()
+        await self.work(ref)
+        return ref, self.token()
+
+    def token(self) -> str:
+        """The token of the newest card."""
+        return self.surface.cards[-1].buttons[0].token
+
+    async def press(self, action: str, *, by: str, token: str | None = None, **where: Any) -> None:
+        """Somebody presses a button of the newest card."""
+        await self.take(click(action, token or self.token(), by=by, **where))
+
+    def tx(self) -> Any:
+        """A transaction in the workspace."""
+        return self.database.transaction(self.workspace)
+
+    async def run_of(self, ref: ConversationRef) -> Run:
+        """The newest run of the conversation."""
+        async with self.tx() as tx:
+            found = await runs.list_newest(tx, limit=50)
+        return next(run for run in found if run.conversation_id == ref.id)
+
+    async def runs(self) -> list[Run]:
+        """Every run, newest first."""
+        async with self.tx() as tx:
+            return await runs.list_newest(tx, limit=500)
+
+    async def approval(self, ref: ConversationRef) -> Approval:
+        """The newest approval of the conversation's newest run."""
+        run = await self.run_of(ref)
+        async with self.tx() as tx:
+            return (await approvals.list_of_run(tx, run.id))[-1]
+
+    async def steps(self, run: Run) -> list[Step]:
+        """The journal of a run."""
+        async with self.tx() as tx:
+            return await steps.list_of(tx, run.id)
+
+    async def unread(self, ref: ConversationRef) -> list[Message]:
+        """What nobody has read yet."""
+        async with self.tx() as tx:
+            return await messages.list_unread(tx, ref.id)
+
+    async def outbox(self, ref: ConversationRef) -> list[OutboxRow]:
+        """Everything that was put into the conversation's outbox, in order."""
+        async with self.tx() as tx:
+            return await outbox.list_after(tx, ref.id, 0, limit=500)
+
+    async def audit(self, kind: str | None = None) -> list[AuditEvent]:
+        """The audit, oldest first."""
+        async with self.tx() as tx:
+            return (await audit.list_newest(tx, limit=1000, kind=kind))[::-1]
+
+    async def kinds(self, prefix: str | None = None) -> list[str]:
+        """The kinds of the audit's events, oldest first."""
+        return [event.kind for event in await self.audit(prefix)]
+
+    async def principal(self, name: str) -> Principal:
+        """A person of the manifest."""
+        async with self.tx() as tx:
+            found = await principals.find_by_name(tx, name)
+        assert found is not None
+        return found
+
+    async def budgets(self) -> dict[str, Budget]:
+        """The budget rows by axis (of the newest run, where there are several)."""
+        async with self.tx() as tx:
+            found = await tx.all(
+                _budget(),
+                """
+                SELECT axis, subject, period, limit_usd, settled_usd, reserved_usd, overrun_usd
+                FROM budgets ORDER BY subject
+                """,
+            )
+        return {row.axis: row for row in found}
+
+    async def revise(self, spec: Mapping[str, Any] | None = None) -> Applied:
+        """Apply another revision of the agent."""
+        return await applied_agent(self.database, self.workspace, spec)
+
+    async def revise_workspace(self, spec: Mapping[str, Any]) -> Applied:
+        """Apply another revision of the workspace."""
+        return await applied_workspace(self.database, self.workspace, spec)
+
+
+async def stage(
+    database: Database,
+    *,
+    agent: Mapping[str, Any] | None = None,
+    workspace: Mapping[str, Any] | None = None,
+    name: str = "acme",
+) -> Stage:
+    """A workspace with one agent in #DEV; parts of both specs can be replaced."""
+    id = await apply.ensure_workspace(database, name)
+    await applied_workspace(database, id, workspace, name=name)
+    await applied_agent(database, id, agent)
+    configuration, tracker = Configuration(), FakeTracker()
+    return Stage(
+        database=database,
+        workspace=id,
+        configuration=configuration,
+        surface=FakeSurface(),
+        models=FakeModels(turns=[reply("All done.")]),
+        tracker=tracker,
+        registry=Registry((tracker.toolset(), memory_toolset())),
+        intake=Intake(database, configuration),
+    )
+
+
+def _prices(workspace: WorkspaceManifest) -> PriceBook:
+    return PriceBook(
+        {
+            model: PriceOverride(
+                price=Price(
+                    input_per_million=price.input_per_million,
+                    output_per_million=price.output_per_million,
+                ),
+                max_output_tokens=price.max_output_tokens,
+                context_window=price.context_window,
+            )
+            for model, price in workspace.spec.prices.items()
+        }
+    )
+
+
+def _budget() -> type[Budget]:
+    from openloop.storage.budgets import Budget  # noqa: PLC0415  # a type at run time
+
+    return Budget
+
+
+async def add_conversation(
+    tx: Transaction, workspace: WorkspaceId, *, root: str = "root-9"
+) -> ConversationId:
+    """A conversation in which nothing was said."""
+    return await conversations.open_conversation(
+        tx, workspace, thread(root), id=new_id(), agent_id=None
+    )
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+class Clock:
+    """The database clock of a test: `openloop.now()` replaced by its owner."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._offset = timedelta()
+
+    async def advance(self, **units: float) -> None:
+        """Let time pass (`hours=2`), for every connection at once."""
+        self._offset += timedelta(**units)
+        seconds = self._offset.total_seconds()
+        await asyncio.to_thread(
+            self._replace, f"SELECT clock_timestamp() + make_interval(secs => {seconds})"
+        )
+
+    def restore(self) -> None:
+        """Back to the time of production."""
+        self._replace("SELECT clock_timestamp()")
+
+    def _replace(self, body: str) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION openloop.now() RETURNS timestamptz "  # pyright: ignore[reportCallIssue, reportArgumentType]
+                f"LANGUAGE sql VOLATILE AS '{body}'"
+            )
+
+
