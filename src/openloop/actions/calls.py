@@ -12,7 +12,7 @@ from openloop.domain.approval import Approval, ApprovalState
 from openloop.domain.ids import ApprovalId, new_id
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind, StepState
-from openloop.domain.surface import Ask, Button, Card
+from openloop.domain.surface import Ask, Button, Card, SetStatus
 from openloop.domain.tool import Effect
 from openloop.storage import (
     approvals,
@@ -130,6 +130,18 @@ async def plan(
         started = tuple(s for s in written if s.state is StepState.STARTED)
         if cards and not started:
             await runs.set_state(tx, run.id, RunState.WAITING)
+        if cards:
+            waiting = SetStatus(text="is waiting for a decision", state="waiting")
+            cards.append(
+                await outbox.put(
+                    tx,
+                    workspace,
+                    work.conversation.id,
+                    waiting,
+                    run_id=run.id,
+                    sender=work.claim.worker,
+                )
+            )
         await budgets.settle(
             tx,
             begun.reservation_id,

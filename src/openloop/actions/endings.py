@@ -117,7 +117,9 @@ async def end(
             outcome=outcome,
             error_code=error_code,
         )
-        released = await conversations.release(tx, work.claim)
+        # What is left unread opens the next run, so the conversation is not let go.
+        left = await messages.list_unread(tx, work.conversation.id)
+        released = not left and await conversations.release(tx, work.claim)
     return Ended(rows=(row,) if row else (), released=released)
 
 

@@ -44,6 +44,7 @@ class Conversation:
     wakes: int
     created_at: datetime
     failures: int = 0
+    has_open_ops: bool = False
 
     @property
     def thread(self) -> Thread:

@@ -122,6 +122,15 @@ def model_steps(steps: list[Step]) -> int:
     return sum(step.kind is StepKind.MODEL for step in steps)
 
 
+def working_seconds(steps: list[Step]) -> float:
+    """How long a run has worked: model and tool steps from start to end, without waiting for people."""
+    return sum(
+        (step.finished_at - step.started_at).total_seconds()
+        for step in steps
+        if step.finished_at is not None and not (step.effect and step.effect.leaves_us)
+    )
+
+
 def partial_work(steps: list[Step]) -> str:
     """What a run that has to stop had said and done so far."""
     said = [text_of(s) for s in steps if s.kind is StepKind.MODEL and text_of(s).strip()]

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from openloop.actions import claims, endings
 from openloop.actions.receive import is_stop
 from openloop.domain.audit import SYSTEM, Who, actor_as_who
-from openloop.domain.journal import Answer, AskModel, CallTools, Gather, model_steps, next_move
+from openloop.domain.journal import (
+    Answer,
+    AskModel,
+    CallTools,
+    Gather,
+    model_steps,
+    next_move,
+    working_seconds,
+)
 from openloop.domain.run import RunState
 from openloop.domain.surface import Say
 from openloop.runtime import people
@@ -47,7 +55,7 @@ async def advance(kit: Kit, work: Work) -> bool:
     if run.state is RunState.QUEUED:
         opening = [m for m in fresh if m.run_id == run.id]
         if not opening and any(m.run_id == run.id for m in ignored):
-            return await _decline(kit, work, run)
+            return await _decline(kit, work, run, ignored)
     if is_stop(run.request):
         return await cancel(kit, work, run, by=actor_as_who(run.requested_by))
     stop = next((m for m in fresh if m.run_id != run.id and is_stop(m.text)), None)
@@ -64,6 +72,9 @@ async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Me
             if model_steps(work.steps) >= limits.steps:
                 reason = f"I have taken {limits.steps} steps, which is my limit."
                 return await land(kit, work, run, reason=reason, code="limit_steps")
+            if working_seconds(work.steps) >= limits.wall_minutes * 60:
+                reason = f"I have worked for {limits.wall_minutes} minutes, which is my limit."
+                return await land(kit, work, run, reason=reason, code="limit_wall_time")
             return await ask_model(kit, work, run, surface, move, fresh)
         case CallTools(calls=calls):
             return await call_tools(kit, work, run, calls)
@@ -95,7 +106,7 @@ async def _idle(kit: Kit, work: Work) -> bool:
     return await claims.release(kit.database, work.claim)
 
 
-async def _decline(kit: Kit, work: Work, run: Run) -> bool:
+async def _decline(kit: Kit, work: Work, run: Run, ignored: list[Message]) -> bool:
     """Somebody who may not ask: no answer, no reaction, no model call; on record."""
     ended = await endings.end(
         kit.database,
@@ -105,7 +116,7 @@ async def _decline(kit: Kit, work: Work, run: Run) -> bool:
         outcome="the requester is not a full member",
         by=SYSTEM,
         error_code="requester_not_member",
-        read=[message.id for message in work.unread],
+        read=[message.id for message in ignored],
     )
     return await send(kit, work, ended)
 

@@ -84,6 +84,8 @@ class Worker:
                 if work is None:
                     await self._kit.courier.drain(ref)
                 else:
+                    if work.conversation.has_open_ops:
+                        await self._kit.courier.drain(ref)
                     await self._work(ref, work)
                     await self._kit.courier.catch_up(ref)
             except Unavailable as error:

@@ -134,7 +134,8 @@ async def claim(
         WHERE id = %(id)s
           AND (claimed_by IS NULL OR lease_until < openloop.now())
           AND (wakes > handled OR wake_at <= openloop.now() OR claimed_by IS NOT NULL)
-        RETURNING *
+        RETURNING *, EXISTS (SELECT FROM outbox o WHERE o.conversation_id = conversations.id
+                             AND o.state IN ('queued', 'sending')) AS has_open_ops
         """,
         {"id": ref.id, "worker": worker, "lease": LEASE_SECONDS},
     )

@@ -25,6 +25,8 @@ def workspace_manifest(answers: Answers) -> str:
             f"    github: {{ repos: {_listed(answers.repos)} }}\n" if answers.repos else "",
         ]
     )
+    if integrations:
+        integrations = f"  integrations:\n{integrations}"
     return (
         "# yaml-language-server: $schema=workspace.schema.json\n"
         "apiVersion: openloop.ai/v1alpha1\n"
@@ -37,7 +39,7 @@ def workspace_manifest(answers: Answers) -> str:
         f"    approver: [{references}]\n"
         f"{_SOLO if answers.is_solo else ''}"
         f"  budget: {{ monthly_usd: {answers.monthly_usd} }}\n"
-        f"{'  integrations:\n' if integrations else ''}{integrations}"
+        f"{integrations}"
     )
 
 

@@ -1,0 +1,163 @@
+"""`openloop agents`: manifests and what is in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from openloop.cli.client import connect, escape
+from openloop.cli.output import (
+    Column,
+    Format,
+    Json,
+    field,
+    output_option,
+    say,
+    show_list,
+    show_one,
+)
+from openloop.cli.text import age, one_line, when
+
+if TYPE_CHECKING:
+    from openloop.cli.manifests import File
+
+AGENTS = (
+    field("NAME", "name"),
+    field("REVISION", "revision"),
+    Column(title="PLACES", text=lambda agent: places(agent)),
+    Column(title="APPLIED", text=lambda agent: age(agent["applied_at"])),
+    Column(title="INACTIVE", text=lambda agent: inactive(agent)),
+    field("DIGEST", "digest", wide=True),
+)
+APPLIED = (
+    field("KIND", "kind"),
+    field("NAME", "name"),
+    field("REVISION", "revision"),
+    Column(title="RESULT", text=lambda each: "applied" if each["changed"] else "unchanged"),
+)
+CHECKED = (field("FILE", "file"), field("KIND", "kind"), field("NAME", "name"))
+files_option = click.option(
+    "-f",
+    "--file",
+    "paths",
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR",
+    help="A manifest, a folder of them, or - for standard input. Repeatable.",
+)
+
+
+@click.group()
+def agents() -> None:
+    """Apply manifests and see what is in force."""
+
+
+@agents.command("apply")
+@files_option
+@output_option
+def apply(paths: tuple[Path, ...], output: Format) -> None:
+    """Make manifests the live ones: all of them, or none.
+
+    Names are resolved to stable ids. What only lacks configuration is taken and shown as inactive.
+    """
+    from openloop.cli.manifests import read_files  # noqa: PLC0415  # only where files are read
+
+    show_applied(connect().post("/api/v1/manifests/apply", _sent(read_files(*paths))), output)
+
+
+def show_applied(answer: Json, output: Format) -> None:
+    """What became of each manifest, and what of it cannot work yet."""
+    rows: list[Json] = answer["results"]
+    show_list(
+        answer,
+        rows,
+        APPLIED,
+        output=output,
+        name=lambda each: f"{each['kind'].lower()}/{each['name']}",
+        nothing="Nothing was applied.",
+    )
+    if output in ("table", "wide"):
+        for each in rows:
+            for part in each["inactive"]:
+                told = f"{each['name']}: {part['part']} inactive: {part['reason']}"
+                say(one_line(told))
+
+
+@agents.command("validate")
+@files_option
+@click.option("--server", is_flag=True, help="Ask the server too, which resolves every name.")
+@output_option
+def validate(paths: tuple[Path, ...], output: Format, *, server: bool) -> None:
+    """Check manifests; no server is needed and nothing is changed."""
+    from openloop.cli.manifests import check_files, read_files  # noqa: PLC0415  # needs pydantic
+
+    files = read_files(*paths)
+    checked = check_files(files)
+    if server:
+        show_applied(connect().post("/api/v1/manifests/validate", _sent(files)), output)
+        return
+    show_list(
+        {"items": checked},
+        checked,
+        CHECKED,
+        output=output,
+        name=lambda each: f"{each['kind'].lower()}/{each['name']}",
+        nothing="There is no manifest.",
+    )
+
+
+@agents.command("get")
+@click.argument("name", required=False)
+@output_option
+def get(name: str | None, output: Format) -> None:
+    """List the agents, or show one."""
+    if name is not None:
+        _describe(name, output)
+        return
+    answer = connect().get("/api/v1/agents")
+    show_list(
+        answer,
+        answer["items"],
+        AGENTS,
+        output=output,
+        name=lambda agent: f"agent/{agent['name']}",
+        nothing="There is no agent yet: openloop agents apply -f FILE",
+    )
+
+
+@agents.command("describe")
+@click.argument("name")
+@output_option
+def describe(name: str, output: Format) -> None:
+    """Show an agent with its manifest."""
+    _describe(name, output)
+
+
+def _describe(name: str, output: Format) -> None:
+    agent = connect().get(f"/api/v1/agents/{escape(name)}")
+    lines = [
+        ("Name", agent["name"]),
+        ("Revision", f"{agent['revision']} ({agent['digest']})"),
+        ("Applied", when(agent["applied_at"])),
+        ("Places", places(agent)),
+        ("Inactive", "\n".join(f"{part['part']}: {part['reason']}" for part in agent["inactive"])),
+        ("Manifest", agent["source"]),
+    ]
+    show_one(agent, lines, output=output, name=f"agent/{agent['name']}")
+
+
+def places(agent: Json) -> str:
+    """Where an agent listens."""
+    return ", ".join(f"{place['surface']} {place['name']}" for place in agent["bindings"])
+
+
+def inactive(agent: Json) -> str:
+    """What of an agent cannot work yet, with the reasons."""
+    return "; ".join(f"{part['part']}: {part['reason']}" for part in agent["inactive"])
+
+
+def _sent(files: tuple[File, ...]) -> Json:
+    return {"files": [{"name": file.name, "text": file.text} for file in files]}

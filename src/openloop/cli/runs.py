@@ -1,0 +1,198 @@
+"""`openloop runs`: what agents do and did."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import click
+
+from openloop.cli.client import Client, connect, escape
+from openloop.cli.output import (
+    Column,
+    Format,
+    Json,
+    field,
+    output_option,
+    say,
+    show_list,
+    show_one,
+    value,
+)
+from openloop.cli.text import age, clean, money, one_line, shorten, when
+
+STATES: Final = ("queued", "working", "waiting", "done", "failed", "cancelled", "declined")
+OPEN: Final = ("queued", "working", "waiting")
+RUNS = (
+    field("ID", "id"),
+    field("AGENT", "agent"),
+    field("STATE", "state"),
+    field("REQUEST", "request"),
+    Column(title="COST", text=lambda run: money(run["cost_usd"])),
+    Column(title="AGE", text=lambda run: age(run["queued_at"])),
+    Column(title="BY", text=lambda run: who(run["requested_by"]), wide=True),
+    field("MODEL", "model", wide=True),
+    Column(
+        title="TOKENS", text=lambda run: f"{run['input_tokens']}+{run['output_tokens']}", wide=True
+    ),
+    field("OUTCOME", "outcome", wide=True),
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 200),
+    default=50,
+    show_default=True,
+    help="How many, at most.",
+)
+_LOOK_SECONDS: Final = 0.5
+_LINE: Final = 160
+
+
+@click.group()
+def runs() -> None:
+    """See what agents do and did; stop them."""
+
+
+@runs.command("get")
+@click.argument("run_id", required=False, metavar="[ID]")
+@click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
+@click.option("--agent", metavar="NAME", help="Only runs of this agent.")
+@click.option("--cursor", metavar="CURSOR", help="Go on after a page: its next_cursor.")
+@limit_option
+@output_option
+def get(
+    run_id: str | None,
+    state: str | None,
+    agent: str | None,
+    cursor: str | None,
+    limit: int,
+    output: Format,
+) -> None:
+    """List the newest runs, or show one."""
+    if run_id is not None:
+        _describe(run_id, output)
+        return
+    answer = connect().get("/api/v1/runs", state=state, agent=agent, limit=limit, cursor=cursor)
+    show_list(
+        answer,
+        answer["items"],
+        RUNS,
+        output=output,
+        name=lambda run: f"run/{run['id']}",
+        nothing="There is no run: mention an agent, or talk to one with openloop chat AGENT",
+    )
+
+
+@runs.command("describe")
+@click.argument("run_id", metavar="ID")
+@output_option
+def describe(run_id: str, output: Format) -> None:
+    """Show a run: who asked, what it did, what it asked people, what it cost."""
+    _describe(run_id, output)
+
+
+def _describe(run_id: str, output: Format) -> None:
+    client = connect()
+    run = client.get(f"/api/v1/runs/{escape(run_id)}")
+    steps: list[Json] = client.get(f"/api/v1/runs/{escape(run_id)}/steps")["items"]
+    lines = [
+        ("Run", run["id"]),
+        ("Agent", run["agent"]),
+        ("State", f"{run['state']}{f' ({run["error_code"]})' if run['error_code'] else ''}"),
+        ("Asked by", f"{who(run['requested_by'])}, {when(run['queued_at'])}"),
+        ("Request", run["request"]),
+        ("Link", run["request_link"]),
+        ("Outcome", run["outcome"]),
+        ("Model", f"{run['model']} ({run['input_tokens']} in, {run['output_tokens']} out)"),
+        ("Cost", money(run["cost_usd"])),
+        ("Started", when(run["started_at"])),
+        ("Ended", when(run["ended_at"])),
+        ("Approvals", "\n".join(_approval(each) for each in run["approvals"])),
+        ("Steps", "\n".join(step_line(step) for step in steps)),
+    ]
+    show_one({**run, "steps": steps}, lines, output=output, name=f"run/{run['id']}")
+
+
+@runs.command("logs")
+@click.argument("run_id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over.")
+@click.option(
+    "-o", "--output", type=click.Choice(("text", "json")), default="text", show_default=True
+)
+def logs(run_id: str, output: str, *, follow: bool) -> None:
+    """Show the steps of a run, one a line, as they end."""
+    client = connect()
+    seen: dict[int, str] = {}
+    while True:
+        run = client.get(f"/api/v1/runs/{escape(run_id)}")
+        _show_new(client, run_id, seen, output)
+        if not follow or run["state"] not in OPEN:
+            break
+        time.sleep(_LOOK_SECONDS)
+    say(f"{run['state']}, {money(run['cost_usd'])}{_why(run)}")
+
+
+def _show_new(client: Client, run_id: str, seen: dict[int, str], output: str) -> None:
+    """Write every step that is new or has moved on."""
+    for step in client.get(f"/api/v1/runs/{escape(run_id)}/steps")["items"]:
+        if seen.get(step["seq"]) == step["state"]:
+            continue
+        seen[step["seq"]] = step["state"]
+        if output == "json":
+            from openloop.cli.output import json_line  # noqa: PLC0415
+
+            click.echo(json_line(step))
+        else:
+            click.echo(step_line(step))
+
+
+def _why(run: Json) -> str:
+    return f": {one_line(run['outcome'])}" if run["state"] == "failed" and run["outcome"] else ""
+
+
+@runs.command("cancel")
+@click.argument("run_id", metavar="ID")
+@output_option
+def cancel(run_id: str, output: Format) -> None:
+    """Stop a run at its next step; what it has done stays done."""
+    run = connect().post(f"/api/v1/runs/{escape(run_id)}/cancel")
+    show_list(
+        run,
+        [run],
+        RUNS,
+        output=output,
+        name=lambda each: f"run/{each['id']}",
+        nothing="",
+    )
+
+
+def who(actor: Any) -> str:
+    """Whoever did something, as a person would be called."""
+    return one_line(actor.get("name") or actor.get("id") or actor.get("external_id") or "")
+
+
+def step_line(step: Json) -> str:
+    """A step in one line."""
+    at = when(step["finished_at"] or step["started_at"])
+    name = f"{step['kind']} {step['name']}".strip()
+    line = f"{at}  {step['seq']:>3}  {step['state']:<8}  {name}  {_said(step)}".rstrip()
+    return shorten(one_line_keeping_gaps(line), _LINE)
+
+
+def one_line_keeping_gaps(text: str) -> str:
+    """Clean text in one line, with its columns."""
+    return clean(text).replace("\n", " ").replace("\t", " ")
+
+
+def _said(step: Json) -> str:
+    """The most telling thing of a step: what was said, called or refused."""
+    shown = step["output"] if step["state"] == "finished" else step["input"]
+    for key in ("text", "error", "refused", "content", "arguments"):
+        found = value(shown or {}, key)
+        if found:
+            return one_line(found)
+    return step["rule"]
+
+
+def _approval(approval: Json) -> str:
+    return f"{approval['state']}: {one_line(approval['title'])} ({approval['id']})"
