@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from bench import rigs
 from bench.load import STAGGER_SECONDS, exchange
 from bench.measuring import Figure, Kind, Outcome, exactly, note
 from bench.stage import stage

@@ -199,7 +199,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     if not values:
         message = "There is no percentile of nothing"
         raise ValueError(message)
-    if not 0 < percent <= 100:  # noqa: PLR2004  # it is a percentage
+    if not 0 < percent <= 100:  # it is a percentage
         message = f"A percentile is above 0 and at most 100, not {percent}"
         raise ValueError(message)
     rank = -int(-len(values) * percent // 100)
@@ -215,7 +215,7 @@ def shown(value: float | None) -> str:
     """A number with three digits that mean something."""
     if value is None:
         return "-"
-    if value == int(value) or abs(value) >= 100:  # noqa: PLR2004  # three digits are there
+    if value == int(value) or abs(value) >= 100:  # three digits are there
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
 

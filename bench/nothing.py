@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -33,23 +33,18 @@ async def application(
 
 
 async def _serve() -> None:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(
-            application,
-            port=0,
-            http="httptools",
-            lifespan="off",
-            log_config=None,
-            timeout_keep_alive=75,
+            application, http="httptools", lifespan="off", log_config=None, timeout_keep_alive=75
         )
     )
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{port}/"}) + "\n")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    sys.stdout.write(json.dumps({"url": url}) + "\n")
     sys.stdout.flush()
-    await serving
+    listener.listen(2048)  # whoever is faster than the server waits
+    await server.serve([listener])
 
 
 if __name__ == "__main__":

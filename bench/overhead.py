@@ -102,7 +102,7 @@ def _latency(alone: Phase, twenty: Phase, patient: Phase, state: SlackState) -> 
 
 def _acks(first: Phase, twenty: Phase, state: SlackState, baseline: float) -> list[Figure]:
     at_first, at_twenty = _ms(first.acks(state)), _ms(twenty.acks(state))
-    refused = [ack for ack in state.acks if ack.status != 200]  # noqa: PLR2004
+    refused = [ack for ack in state.acks if ack.status != 200]
     return [
         _at_most("ack, 20 in flight, p99", percentile(at_twenty, 99), 50),
         _at_most("ack, first 3 s after ready, 20 in flight, p99", percentile(at_first, 99), 50),

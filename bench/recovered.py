@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from bench.rigs import Said
     from bench.stage import Stage
 
-_LOOK_SECONDS = 0.1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
@@ -61,8 +59,7 @@ async def aftermath(on: Stage, said: Sequence[Said], *, timeout_seconds: float) 
                 for each in said:
                     await on.slack.reply(each, timeout_seconds=timeout_seconds)
                 await on.slack.ask("settled", timeout_seconds=timeout_seconds)
-                while await rows.number(UNDER_WAY):
-                    await asyncio.sleep(_LOOK_SECONDS)
+                await rows.until(UNDER_WAY, 0, timeout_seconds=timeout_seconds)
         left = await rows.number(UNDER_WAY)
         found = await rows.all(
             "SELECT root FROM conversations JOIN runs ON conversation_id = conversations.id"

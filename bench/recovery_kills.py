@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
@@ -10,6 +11,7 @@ from bench import rigs
 from bench.measuring import Figure, Kind, exactly, note
 from bench.recovered import aftermath, ask_all
 from bench.stage import kill, stage
+from bench.waiting import until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +26,6 @@ RESUMED_SECONDS = 10
 CARDS, CLICKS = 5, 20
 
 _TEXTS = ("think thoroughly", "think", "note that ticket {} is open", "think shortly", "think")
-_LOOK_SECONDS = 0.01
 _PATIENCE_SECONDS = 45
 _SLOW_SECONDS = 0.3
 _CREATE = "POST /repos/{owner}/{repo}/issues"
@@ -61,9 +62,8 @@ async def _in_the_middle(on: Stage) -> list[Figure]:
     )
     texts = [_TEXTS[number % len(_TEXTS)].format(number) for number in range(RUNS)]
     said = await ask_all(on, texts)
-    async with on.rows() as rows, asyncio.timeout(_PATIENCE_SECONDS):
-        while await _answers(rows) < RUNS / 10 or await _started(rows) < 2 * HIT_AT_LEAST:
-            await asyncio.sleep(_LOOK_SECONDS)
+    async with on.rows() as rows:
+        await until(lambda: _is_in_the_middle(rows), timeout_seconds=_PATIENCE_SECONDS)
         sending = "SELECT count(*) FROM outbox WHERE state = 'sending'"
         killed_at: datetime = await rows.value("SELECT openloop.now()")
         kill(on.stack, "worker")
@@ -96,12 +96,10 @@ async def _in_the_middle(on: Stage) -> list[Figure]:
     ]
 
 
-async def _answers(rows: Rows) -> int:
-    return await rows.number("SELECT count(*) FROM runs WHERE outcome = 'answered'")
-
-
-async def _started(rows: Rows) -> int:
-    return len(await rows.all(_STARTED))
+async def _is_in_the_middle(rows: Rows) -> bool:
+    """Some are answered, so that answers are on their way too; many wait for the model."""
+    answered = await rows.number("SELECT count(*) FROM runs WHERE outcome = 'answered'")
+    return answered >= RUNS / 10 and len(await rows.all(_STARTED)) >= 2 * HIT_AT_LEAST
 
 
 async def _first_resumed(rows: Rows, hits: list[Hit], killed_at: datetime) -> float:
@@ -144,10 +142,7 @@ async def _under_clicks(on: Stage) -> list[Figure]:
     await on.github.slow_down(_CREATE, _SLOW_SECONDS)
     async with on.rows() as rows, asyncio.timeout(_PATIENCE_SECONDS):
         clicking = asyncio.gather(*(_click(on, card) for card in cards for _ in range(CLICKS)))
-        while not await rows.number(
-            "SELECT count(*) FROM approvals WHERE state IN ('executing', 'executed')"
-        ):
-            await asyncio.sleep(_LOOK_SECONDS)
+        await until(lambda: _is_executing(rows), timeout_seconds=_PATIENCE_SECONDS)
         kill(on.stack, "serve", "worker")
         executing = await rows.number("SELECT count(*) FROM approvals WHERE state = 'executing'")
         statuses = await clicking
@@ -176,6 +171,11 @@ async def _under_clicks(on: Stage) -> list[Figure]:
     ]
 
 
+async def _is_executing(rows: Rows) -> bool:
+    sql: LiteralString = "SELECT count(*) FROM approvals WHERE state IN ('executing', 'executed')"
+    return await rows.number(sql) > 0
+
+
 def _title(number: int) -> str:
     return f"Bench issue {number:02d}"
 
@@ -191,18 +191,19 @@ async def _click(on: Stage, card: Said) -> int | None:
 async def _settled(on: Stage, rows: Rows, said: list[Said]) -> tuple[int, int]:
     """How many ended as executed, and how many are shown to people as unknown."""
     roots = [each.ts for each in said]
-    while True:
-        found = await rows.all(
+    states: list[tuple[str, str]] = []
+
+    async def are_settled() -> bool:
+        states[:] = await rows.all(
             "SELECT a.state, r.state FROM approvals a JOIN runs r ON r.id = a.run_id"
             " JOIN conversations c ON c.id = r.conversation_id WHERE root = ANY(%s)",
             [roots],
         )
-        executed = sum(approval == "executed" and run == "done" for approval, run in found)
-        unknown = sum(approval == "unknown" for approval, _ in found)
-        if executed + unknown == len(roots):
-            break
-        await asyncio.sleep(_LOOK_SECONDS)
-    if unknown:
-        replies = (await on.slack.state()).replies()
-        unknown = sum("happened" in str(replies.get(root)) for root in roots)
-    return executed, unknown
+        return all(each in {("executed", "done"), ("unknown", "waiting")} for each in states)
+
+    with contextlib.suppress(TimeoutError):  # what is missing then is counted
+        await until(are_settled, timeout_seconds=_PATIENCE_SECONDS)
+    replies = (await on.slack.state()).replies()
+    shown = sum("happened" in str(replies.get(root)) for root in roots)
+    executed = sum(each == ("executed", "done") for each in states)
+    return executed, min(shown, sum(approval == "unknown" for approval, _ in states))

@@ -64,7 +64,7 @@ async def _stopped(on: Stage, database: EmbeddedPostgres) -> list[Figure]:
     said = await asking
     after = await aftermath(on, said, timeout_seconds=_PATIENCE_SECONDS)
     acks = (await on.slack.state()).acks
-    refused = [ack.status for ack in acks if ack.status != 200]  # noqa: PLR2004
+    refused = [ack.status for ack in acks if ack.status != 200]
     return [
         note("Postgres stopped: away for", back_at - stopped_at, "s"),
         note("Postgres stopped: mentions", len(said)),

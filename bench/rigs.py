@@ -17,7 +17,7 @@ import aiohttp
 from bench.measuring import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 BOT_TOKEN = "xoxb-1111-2222-bench"  # noqa: S105  # opens nothing
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105  # opens nothing
@@ -167,7 +167,7 @@ class GitHub:
 
 
 @asynccontextmanager
-async def slack_rig(*, time_scale: float = 1.0) -> AsyncIterator[Slack]:
+async def slack_rig(*, time_scale: float = 1.0) -> AsyncGenerator[Slack]:
     """A Slack rig that runs inside the block; `time_scale` shortens the waits between retries."""
     arguments = [
         *("openloop.testing.rigs.slack", "--control", "--time-scale", str(time_scale)),
@@ -178,7 +178,7 @@ async def slack_rig(*, time_scale: float = 1.0) -> AsyncIterator[Slack]:
 
 
 @asynccontextmanager
-async def github_rig() -> AsyncIterator[GitHub]:
+async def github_rig() -> AsyncGenerator[GitHub]:
     """A GitHub rig with the repository of the manifests."""
     arguments = ["openloop.testing.rigs.github", "--control", "--repository", REPOSITORY]
     async with own_process(arguments) as (_, addresses), _client() as http:
@@ -186,7 +186,7 @@ async def github_rig() -> AsyncIterator[GitHub]:
 
 
 @asynccontextmanager
-async def own_process(arguments: Sequence[str]) -> AsyncIterator[tuple[int, dict[str, str]]]:
+async def own_process(arguments: Sequence[str]) -> AsyncGenerator[tuple[int, dict[str, str]]]:
     """A module that runs until it is told to stop, and what its first line says."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

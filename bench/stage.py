@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 
 from bench import rigs
+from bench.waiting import until
 from openloop.storage.embedded import EmbeddedPostgres
 from openloop.testing.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from psycopg import AsyncConnection
 
@@ -32,7 +34,6 @@ COUNTED = ("serve", "worker", "gateway", "postgres")
 
 _BOUND_SECONDS = 30
 _IDLE_SECONDS = 30
-_LOOK_SECONDS = 0.02
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Stage:
     superuser: str = field(repr=False)
 
     @asynccontextmanager
-    async def rows(self) -> AsyncIterator[Rows]:
+    async def rows(self) -> AsyncGenerator[Rows]:
         """A connection that sees every row and belongs to no process of the product."""
         connection = await psycopg.AsyncConnection.connect(
             self.superuser,
@@ -63,9 +64,8 @@ class Stage:
             TimeoutError
         """
         await self.slack.ask("settled", timeout_seconds=_IDLE_SECONDS)
-        async with self.rows() as rows, asyncio.timeout(_IDLE_SECONDS):
-            while await rows.number(UNDER_WAY):
-                await asyncio.sleep(_LOOK_SECONDS)
+        async with self.rows() as rows:
+            await rows.until(UNDER_WAY, 0, timeout_seconds=_IDLE_SECONDS)
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU of the product so far, by process."""
@@ -94,6 +94,25 @@ class Rows:
         """A count."""
         return int(await self.value(sql, parameters))
 
+    async def until(
+        self,
+        sql: LiteralString,
+        wanted: int,
+        parameters: Sequence[object] = (),
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        """Ask until a count is this.
+
+        Raises:
+            TimeoutError
+        """
+
+        async def is_it() -> bool:
+            return await self.number(sql, parameters) == wanted
+
+        await until(is_it, timeout_seconds=timeout_seconds)
+
 
 UNDER_WAY: LiteralString = """
     SELECT (SELECT count(*) FROM runs WHERE state IN ('queued', 'working'))
@@ -109,7 +128,7 @@ async def stage(
     environ: Mapping[str, str] | None = None,
     database: EmbeddedPostgres | None = None,
     time_scale: float = 1.0,
-) -> AsyncIterator[Stage]:
+) -> AsyncGenerator[Stage]:
     """Everything started and the agent of `manifests/BENCH` listening in its channel.
 
     With `database` the product is told to use that server, which is the caller's to leave, and has
@@ -127,21 +146,35 @@ async def stage(
         stack = Stack(home=folder, manifests=MANIFESTS / bench, environ=variables)
         await slack.furnish(PEOPLE, deliver_to=stack.events_url)
         async with stack:
-            running = running or await asyncio.to_thread(_addresses, stack)
-            made = Stage(stack=stack, slack=slack, github=github, superuser=running.superuser_dsn)
-            await _bound(made)
-            yield made
+            try:
+                running = running or await asyncio.to_thread(_addresses, stack)
+                made = Stage(
+                    stack=stack, slack=slack, github=github, superuser=running.superuser_dsn
+                )
+                async with made.rows() as rows:
+                    await rows.until(
+                        "SELECT count(*) FROM bindings", 1, timeout_seconds=_BOUND_SECONDS
+                    )
+                yield made
+            except BaseException:
+                print(f"The product's log ends so:\n{stack.tail()}", file=sys.stderr)
+                raise
 
 
 @asynccontextmanager
-async def home() -> AsyncIterator[Path]:
+async def home() -> AsyncGenerator[Path]:
     """A folder for one installation, gone afterwards; others may pass through it, as Postgres."""
-    folder = Path(tempfile.mkdtemp(prefix="openloop-bench-"))
-    folder.chmod(0o711)
+    folder = await asyncio.to_thread(_open_folder)
     try:
         yield folder
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _open_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="openloop-bench-"))
+    folder.chmod(0o711)
+    return folder
 
 
 def environment(slack: rigs.Slack, github: rigs.GitHub) -> dict[str, str]:
@@ -176,10 +209,3 @@ def _addresses(stack: Stack) -> Running:
     running = server.start()
     server.leave()
     return running
-
-
-async def _bound(made: Stage) -> None:
-    """Wait until the manifests are applied and the gateway answers."""
-    async with made.rows() as rows, asyncio.timeout(_BOUND_SECONDS):
-        while not await rows.number("SELECT count(*) FROM bindings"):
-            await asyncio.sleep(_LOOK_SECONDS)

@@ -15,6 +15,7 @@ from bench import rigs
 from bench.load import closed_loop
 from bench.measuring import Figure, Kind, Outcome, exactly, median, note
 from bench.stage import MANIFESTS, PEOPLE, environment, home, stage
+from bench.waiting import until
 from openloop.testing.stack import Stack
 
 if TYPE_CHECKING:
@@ -106,9 +107,11 @@ async def _with_litellm() -> list[Figure]:
         async with stack:
             ready = time.perf_counter() - began
             then = await _models(stack)
-            async with asyncio.timeout(GATEWAY_SECONDS):
-                while await _models(stack) != "ready":
-                    await asyncio.sleep(_LOOK_SECONDS)
+            await until(
+                lambda: _has_models(stack),
+                timeout_seconds=GATEWAY_SECONDS,
+                every_seconds=_LOOK_SECONDS,
+            )
             loaded = time.perf_counter() - began
             megabytes = stack.rss_bytes("gateway") / _MEGABYTE
     return [
@@ -117,6 +120,10 @@ async def _with_litellm() -> list[Figure]:
         note("start to ready meanwhile, on an empty home", ready, "s"),
         note("gateway, memory with litellm", megabytes, "MB"),
     ]
+
+
+async def _has_models(stack: Stack) -> bool:
+    return await _models(stack) == "ready"
 
 
 async def _models(stack: Stack) -> str:

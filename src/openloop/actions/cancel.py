@@ -28,9 +28,10 @@ async def cancel(database: Database, workspace: WorkspaceId, run_id: RunId, *, b
     """
     async with database.transaction(workspace) as tx:
         run = await runs.get(tx, run_id)
+        # The conversation first, as workers do: in any other order the two would meet.
+        await conversations.bump(tx, run.conversation_id)
         if not await runs.ask_cancel(tx, run_id, by):
             raise RunIsOver(f"Run {run_id} is {run.state} already")
         await audit.append(tx, workspace, "run.stop_asked", actor=by, subject=run_id, run_id=run_id)
-        await conversations.bump(tx, run.conversation_id)
         await queue.wake(tx, workspace, run.conversation_id)
         return await runs.get(tx, run_id)

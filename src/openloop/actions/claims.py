@@ -9,6 +9,7 @@ from openloop.domain.ids import RunId, new_id
 from openloop.storage import approvals, audit, conversations, messages, runs, steps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -43,6 +44,11 @@ class Work:
         return self.claim.ref.workspace
 
     @property
+    def is_all_read(self) -> bool:
+        """False where more messages may be unread than are read at a time."""
+        return len(self.unread) < messages.AT_ONCE
+
+    @property
     def agent(self) -> Who:
         """The agent, as the audit names it."""
         if self.governing is None:
@@ -66,6 +72,8 @@ async def look_again(database: Database, configuration: Configuration, work: Wor
     """Read the state anew under the same claim, with all that has happened up to now."""
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
+        if work.conversation.failures:
+            await conversations.forgive(tx, work.claim)
         conversation = await conversations.get(tx, work.conversation.id)
         claim = replace(work.claim, wakes=conversation.wakes)
         return await _read(tx, configuration, claim, conversation)
@@ -90,9 +98,8 @@ async def _read(
     )
 
 
-async def open_next(database: Database, work: Work) -> bool:
-    """Messages came too late for the run that has ended: the first of them opens the next one."""
-    first = work.unread[0]
+async def open_next(database: Database, work: Work, first: Message) -> bool:
+    """Messages came too late for the run that has ended: one of them opens the next one."""
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
@@ -113,6 +120,7 @@ async def open_next(database: Database, work: Work) -> bool:
             request_link=first.link,
         )
         if opened:
+            await messages.assign(tx, first.id, run_id)
             await audit.append(
                 tx,
                 workspace,
@@ -126,11 +134,11 @@ async def open_next(database: Database, work: Work) -> bool:
         return opened
 
 
-async def discard_unread(database: Database, work: Work) -> None:
+async def discard(database: Database, work: Work, void: Sequence[Message]) -> None:
     """Note that nobody will read these: they were addressed to a run that is over."""
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
-        await messages.mark_read(tx, [m.id for m in work.unread], run_id=None)
+        await messages.mark_read(tx, [m.id for m in void], run_id=None)
 
 
 async def release(database: Database, claim: Claim, *, wake_at: datetime | None = None) -> bool:

@@ -69,7 +69,7 @@ async def answer(
             shown=shown,
         )
         row = await _say(tx, work, run, say)
-        released = await conversations.release(tx, work.claim)
+        released = work.is_all_read and await conversations.release(tx, work.claim)
         # Last, because the budget rows are what everybody else is waiting for.
         await budgets.settle(
             tx,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openloop.actions.apply import CONSOLE
 from openloop.actions.calls import hash_token
 from openloop.actions.effects import put_settled
+from openloop.actions.requesters import is_requester
 from openloop.domain.approval import ApprovalState, Voter
 from openloop.domain.audit import Who, actor_as_who
-from openloop.domain.errors import AlreadyDecided, NotAnApprover, NotFound, OpenLoopError
+from openloop.domain.errors import AlreadyDecided, Conflict, Forbidden, NotAnApprover, NotFound
 from openloop.domain.surface import Whisper
 from openloop.storage import (
     approvals,
@@ -25,10 +26,10 @@ from openloop.storage import (
 if TYPE_CHECKING:
     from openloop.actions.configuration import Configuration, Governing
     from openloop.domain.approval import Approval, Decision
-    from openloop.domain.ids import ApprovalId, ConversationId, WorkspaceId
+    from openloop.domain.ids import ApprovalId, WorkspaceId
     from openloop.domain.principal import Principal
     from openloop.domain.run import Run
-    from openloop.domain.surface import Inbound
+    from openloop.domain.surface import Choice, Inbound
     from openloop.storage.database import Database, Transaction
 
 
@@ -38,6 +39,7 @@ DECISIONS: dict[str, Decision] = {
     "retry": "retry",
     "happened": "happened",
 }
+REFUSALS = (Conflict, Forbidden, NotFound)
 VOID = "This button is not valid any more."
 
 
@@ -75,6 +77,9 @@ async def _decide(
     who: Who,
     reason: str = "",
 ) -> Approval:
+    approval = await approvals.get(tx, approval_id)
+    # Workers lock the conversation before anything else; in any other order the two would meet.
+    await conversations.lock(tx, approval.conversation_id)
     approval = await approvals.lock(tx, approval_id)
     run = await runs.get(tx, approval.run_id)
     governing = await configuration.governing(tx, run.agent_id, run.revision_id)
@@ -83,7 +88,12 @@ async def _decide(
         raise NotAnApprover(message)
     voter = await _voter(tx, governing, run, by, who)
     now = await tx.now()
-    after = approval.decide(decision, by=voter, at=now)
+    # Solo mode has to hold now, too: a click is decided by the stricter of both times.
+    solo = approval.solo_mode and governing.workspace.spec.solo_mode
+    after = replace(approval, solo_mode=solo).decide(decision, by=voter, at=now)
+    if run.state.is_over and decision != "happened":
+        message = f"The run that asked for this is {run.state} already"
+        raise AlreadyDecided(message)
     if not await approvals.save_decision(
         tx, approval.id, before=approval.state, after=after, by=by.id, at=now, reason=reason
     ):
@@ -112,20 +122,12 @@ async def _decide(
 
 
 async def _voter(tx: Transaction, governing: Governing, run: Run, by: Principal, who: Who) -> Voter:
-    # On the console people are known as principals: their id there is the principal's.
-    on_console = run.requested_by.surface == CONSOLE and run.requested_by.id == str(by.id)
-    asked = await principals.find_by_identity(
-        tx,
-        surface=run.requested_by.surface,
-        tenant=run.requested_by.tenant,
-        external_id=run.requested_by.id,
-    )
     same_actor = who.surface == run.requested_by.surface and who.external_id == run.requested_by.id
     return Voter(
         principal_id=by.id,
         name=by.name,
         is_approver=by.active and governing.may_decide(by.name),
-        is_requester=on_console or same_actor or (asked is not None and asked.id == by.id),
+        is_requester=same_actor or await is_requester(tx, run, by.id),
     )
 
 
@@ -144,7 +146,8 @@ async def click(
 ) -> bool:
     """Carry out a click on one of our buttons, once; whoever may not is told so in private.
 
-    The button carries an opaque token: what it means, and who may use it, is in our rows.
+    The button carries an opaque token: what it means, and who may use it, is in our rows. All of it
+    is one transaction: a click that could not be committed is a new one when it is delivered again.
     """
     choice = inbound.choice
     if choice is None:
@@ -159,84 +162,74 @@ async def click(
         )
         if not addressee.is_new:
             return False
-        person = await principals.find_by_identity(
-            tx,
-            surface=inbound.actor.surface,
-            tenant=inbound.actor.tenant,
-            external_id=inbound.actor.id,
-        )
+        person, who = await _clicker(tx, inbound)
+        told, done = None, True
+        try:
+            if choice.action == "undo":
+                told = await _undo(tx, workspace, inbound, choice, who=who)
+            elif choice.action in DECISIONS:
+                await _choose(tx, configuration, workspace, inbound, choice, by=person, who=who)
+            else:
+                raise NotFound(VOID)
+        except REFUSALS as refusal:  # raised before anything was written
+            told, done = f"{refusal}.".replace("..", "."), False
+            await audit.append(tx, workspace, "click.refused", actor=who, code=refusal.code)
+        if told is not None and addressee.conversation_id is not None:
+            whisper = Whisper(to_id=inbound.actor.id, markdown=told)
+            await outbox.put(tx, workspace, addressee.conversation_id, whisper)
+            await queue.wake(tx, workspace, addressee.conversation_id)
+    return done
+
+
+async def _clicker(tx: Transaction, inbound: Inbound) -> tuple[Principal | None, Who]:
+    """The principal who clicked, if it is one, and how the audit names them."""
     who = actor_as_who(inbound.actor)
+    person = await principals.find_by_identity(
+        tx,
+        surface=inbound.actor.surface,
+        tenant=inbound.actor.tenant,
+        external_id=inbound.actor.id,
+    )
     if person is not None:
-        who = Who(
-            kind="principal",
-            name=person.name,
-            principal_id=person.id,
-            surface=who.surface,
-            external_id=who.external_id,
-            via=who.surface,
+        who = replace(
+            who, kind="principal", name=person.name, principal_id=person.id, via=who.surface
         )
-    try:
-        if choice.action == "undo":
-            await _undo(database, workspace, inbound, who=who)
-        elif choice.action in DECISIONS:
-            async with database.transaction(workspace) as tx:
-                found = await approvals.find_by_token(tx, hash_token(choice.token))
-                if found is None:
-                    raise NotFound(VOID)
-                await _decide(
-                    tx,
-                    configuration,
-                    workspace,
-                    found,
-                    DECISIONS[choice.action],
-                    by=person,
-                    who=who,
-                )
-        else:
-            raise NotFound(VOID)
-    except OpenLoopError as refusal:
-        await _tell(database, workspace, inbound, who=who, refusal=refusal)
-        return False
-    return True
+    return person, who
 
 
-async def _undo(database: Database, workspace: WorkspaceId, inbound: Inbound, *, who: Who) -> None:
-    """Take a note back: whoever asked for it may, and every principal of the workspace."""
-    choice = inbound.choice
-    assert choice is not None  # noqa: S101  # checked by the caller
-    async with database.transaction(workspace) as tx:
-        found = await memories.find_by_undo(tx, hash_token(choice.token))
-        if found is None:
-            raise NotFound(VOID)
-        memory_id, author = found
-        if who.kind != "principal" and author != inbound.actor.id:
-            message = "Only the person who asked for this note, or a listed person, may undo it"
-            raise NotAnApprover(message)
-        if await memories.retract(tx, memory_id):
-            await audit.append(tx, workspace, "memory.retracted", actor=who, subject=memory_id)
-    await _whisper(database, workspace, inbound, "Undone: that note is not recalled any more.")
-
-
-async def _tell(
-    database: Database,
+async def _choose(
+    tx: Transaction,
+    configuration: Configuration,
     workspace: WorkspaceId,
     inbound: Inbound,
+    choice: Choice,
     *,
+    by: Principal | None,
     who: Who,
-    refusal: OpenLoopError,
 ) -> None:
-    async with database.transaction(workspace) as tx:
-        await audit.append(tx, workspace, "click.refused", actor=who, code=refusal.code)
-    await _whisper(database, workspace, inbound, f"{refusal}.".replace("..", "."))
+    """Decide the approval whose card this is; a token is good in its own place only."""
+    found = await approvals.find_by_token(tx, hash_token(choice.token))
+    if found is None:
+        raise NotFound(VOID)
+    approval = await approvals.get(tx, found)
+    asked_in = (await conversations.get(tx, approval.conversation_id)).thread.place
+    if asked_in.container != inbound.thread.place.container:
+        raise NotFound(VOID)
+    decision = DECISIONS[choice.action]
+    await _decide(tx, configuration, workspace, found, decision, by=by, who=who)
 
 
-async def _whisper(database: Database, workspace: WorkspaceId, inbound: Inbound, text: str) -> None:
-    async with database.transaction(workspace) as tx:
-        addressee = await conversations.find_addressee(tx, inbound.thread)
-        if addressee.conversation_id is None:
-            return
-        conversation: ConversationId = addressee.conversation_id
-        await outbox.put(
-            tx, workspace, conversation, Whisper(to_id=inbound.actor.id, markdown=text)
-        )
-        await queue.wake(tx, workspace, conversation)
+async def _undo(
+    tx: Transaction, workspace: WorkspaceId, inbound: Inbound, choice: Choice, *, who: Who
+) -> str:
+    """Take a note back: whoever asked for it may, and every principal of the workspace."""
+    found = await memories.find_by_undo(tx, hash_token(choice.token))
+    if found is None:
+        raise NotFound(VOID)
+    memory_id, author = found
+    if who.kind != "principal" and author != inbound.actor.id:
+        message = "Only the person who asked for this note, or a listed person, may undo it"
+        raise NotAnApprover(message)
+    if await memories.retract(tx, memory_id):
+        await audit.append(tx, workspace, "memory.retracted", actor=who, subject=memory_id)
+    return "Undone: that note is not recalled any more."

@@ -14,6 +14,7 @@ from openloop.api.problems import (
     ForeignHost,
     ForeignOrigin,
     MalformedRequest,
+    Problem,
     TimedOut,
     make_problem,
     problem_of,
@@ -59,9 +60,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send)
+        deadline = asyncio.timeout(self._seconds)
+        answer = _Answer(send, deadline)
         try:
-            async with asyncio.timeout(self._seconds) as answer.deadline:
+            async with deadline:
                 refuse_announced(scope)
                 if not is_delivery(scope["path"]):
                     self._refuse_foreign(scope)
@@ -71,9 +73,8 @@ class Guard:
         except OpenLoopError as error:
             await answer.refuse(error)
         except TimeoutError as error:
-            if answer.deadline is not None and answer.deadline.expired():
-                late = TimedOut(f"This took longer than {self._seconds:g} s")
-                await answer.refuse(late)
+            if deadline.expired():
+                await answer.refuse(TimedOut(f"This took longer than {self._seconds:g} s"))
             else:
                 await answer.give_up(scope, error)
         except Exception as error:  # noqa: BLE001  # the API's last handler
@@ -95,17 +96,17 @@ class Guard:
 class _Answer:
     """What has been sent of an answer, and how long it may still take to begin."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, deadline: asyncio.Timeout) -> None:
         self._send = send
+        self._deadline: asyncio.Timeout | None = deadline
         self._begun = False
-        self.deadline: asyncio.Timeout | None = None
 
     async def send(self, message: Message) -> None:
         """Send on, with the headers; an answer that has begun may take its time (a stream)."""
         if message["type"] == "http.response.start":
             self._begun = True
-            if self.deadline is not None:
-                self.deadline.reschedule(None)
+            if self._deadline is not None:
+                self._deadline.reschedule(None)
             message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
         await self._send(message)
 
@@ -114,8 +115,7 @@ class _Answer:
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("request not served", code=problem.code, reason=str(error))
-        if not self._begun:
-            await send_problem(self.send, problem)
+        await self._end(problem)
 
     async def give_up(self, scope: Scope, error: Exception) -> None:
         """Answer a fault of ours with an id that the log has, and nothing of its text."""
@@ -127,9 +127,13 @@ class _Answer:
             path=scope["path"],
             exc_info=error,
         )
+        detail = f"Something is wrong on our side; the log has more under {fault}"
+        await self._end(make_problem(500, "internal_error", detail))
+
+    async def _end(self, problem: Problem) -> None:
+        self._deadline = None  # it is over already
         if not self._begun:
-            detail = f"Something is wrong on our side; the log has more under {fault}"
-            await send_problem(self.send, make_problem(500, "internal_error", detail))
+            await send_problem(self.send, problem)
 
 
 def _name(host: bytes) -> str:

@@ -33,9 +33,7 @@ def audit() -> None:
 @click.option("--cursor", metavar="CURSOR", help="Go on after a page: its next_cursor.")
 @limit_option
 @output_option
-def get(
-    run: str | None, kind: str | None, cursor: str | None, limit: int, output: Format
-) -> None:
+def get(run: str | None, kind: str | None, cursor: str | None, limit: int, output: Format) -> None:
     """List the newest events."""
     answer = connect().get("/api/v1/audit", run=run, kind=kind, limit=limit, cursor=cursor)
     show_list(

@@ -162,6 +162,11 @@ def _show_answer(answer: object, output: Format) -> None:
     click.echo(text, nl=False)
 
 
+def json_line(answer: object) -> str:
+    """One JSON value in one line, for output that goes on."""
+    return escape_json(json.dumps(answer, ensure_ascii=False))
+
+
 def _cleaned(answer: Any) -> Any:
     match answer:
         case str():

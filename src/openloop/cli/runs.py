@@ -13,6 +13,7 @@ from openloop.cli.output import (
     Format,
     Json,
     field,
+    json_line,
     output_option,
     say,
     show_list,
@@ -98,7 +99,7 @@ def _describe(run_id: str, output: Format) -> None:
     lines = [
         ("Run", run["id"]),
         ("Agent", run["agent"]),
-        ("State", f"{run['state']}{f' ({run["error_code"]})' if run['error_code'] else ''}"),
+        ("State", f"{run['state']} {run['error_code']}".strip()),
         ("Asked by", f"{who(run['requested_by'])}, {when(run['queued_at'])}"),
         ("Request", run["request"]),
         ("Link", run["request_link"]),
@@ -139,8 +140,6 @@ def _show_new(client: Client, run_id: str, seen: dict[int, str], output: str) ->
             continue
         seen[step["seq"]] = step["state"]
         if output == "json":
-            from openloop.cli.output import json_line  # noqa: PLC0415
-
             click.echo(json_line(step))
         else:
             click.echo(step_line(step))

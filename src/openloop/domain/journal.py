@@ -118,8 +118,8 @@ def steering_of(step: Step) -> list[str]:
 
 
 def model_steps(steps: list[Step]) -> int:
-    """How many model calls a run has made or begun."""
-    return sum(step.kind is StepKind.MODEL for step in steps)
+    """How many model calls of a run were answered: one that is made again is the same step."""
+    return sum(step.kind is StepKind.MODEL and step.state is StepState.FINISHED for step in steps)
 
 
 def working_seconds(steps: list[Step]) -> float:

@@ -15,7 +15,7 @@ import structlog
 from openloop.actions import claims, effects
 from openloop.domain.approval import ApprovalState
 from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater
-from openloop.domain.step import StepState
+from openloop.domain.step import StepKind, StepState
 from openloop.domain.tool import CallContext, Effect, ToolResult
 from openloop.runtime import gate, remembering
 from openloop.runtime.builtin import memory
@@ -45,7 +45,7 @@ POSTPONED_SECONDS = 5
 async def make_calls(kit: Kit, work: Work, run: Run, started: Sequence[Step]) -> None:
     """Make journaled calls that were allowed at once, and record what each came to."""
     reads = [step for step in started if step.effect is Effect.READ]
-    results = await asyncio.gather(*(_read(kit, work, run, step) for step in reads))
+    results = await asyncio.gather(*(_read(kit, work, run, step, None) for step in reads))
     for step, result in zip(reads, results, strict=True):
         await effects.finish(kit.database, work, run, step, result, approval=None)
     for step in started:
@@ -76,6 +76,14 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
     if waiting:
         return await claims.park(kit.database, work, run, wake_at=effects.earliest_expiry(waiting))
     return False
+
+
+async def finish_begun(kit: Kit, work: Work, run: Run) -> None:
+    """Find out what became of calls that a dead worker had begun, before the run is ended."""
+    asks = {approval.step_seq: approval for approval in work.approvals}
+    for step in work.steps:
+        if step.kind is StepKind.TOOL and step.state is StepState.STARTED:
+            await _recover(kit, work, run, step, asks.get(step.seq))
 
 
 async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:
@@ -148,8 +156,8 @@ async def _recover(
 ) -> Step | None:
     """Go on with a call that a dead worker had begun: reads again, writes are looked up."""
     if step.effect is Effect.READ:
-        result = await _read(kit, work, run, step)
-        await effects.finish(kit.database, work, run, step, result, approval=None)
+        result = await _read(kit, work, run, step, approval)
+        await _finish(kit, work, run, step, result, approval=approval)
         return step
     if step.effect is Effect.NOTE:
         await _note(kit, work, run, step)
@@ -212,15 +220,18 @@ async def _deliver(kit: Kit, work: Work, row: OutboxRow | None) -> None:
         await kit.courier.forward(work.claim.ref, [row], work.conversation.thread)
 
 
-async def _read(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
+async def _read(
+    kit: Kit, work: Work, run: Run, step: Step, approval: Approval | None
+) -> ToolResult:
+    arguments = _arguments(step, approval)
     if step.name == memory.SEARCH:
-        return await remembering.search(kit, work, run, _arguments(step, None))
+        return await remembering.search(kit, work, run, arguments)
     registered = kit.registry.find(step.name)
     if registered is None:
         return ToolResult.failed("The tool is not there any more")
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            return bounded(await registered.tool.call(_arguments(step, None), context_of(step)))
+            return bounded(await registered.tool.call(arguments, context_of(step)))
     except TimeoutError:
         return ToolResult.failed(f"No answer within {CALL_SECONDS} s")
     except OpenLoopError as error:

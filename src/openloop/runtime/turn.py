@@ -25,7 +25,7 @@ from openloop.domain.run import RunState
 from openloop.domain.surface import Say
 from openloop.runtime import people
 from openloop.runtime.answers import answer_text, send
-from openloop.runtime.calling import call_tools
+from openloop.runtime.calling import call_tools, finish_begun
 from openloop.runtime.landing import land
 from openloop.runtime.thinking import ask_model
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from openloop.plugin import Surface
     from openloop.runtime.kit import Kit
     from openloop.storage.messages import Message
+
+NOT_CONFIGURED_SECONDS = 60
+"""How long a run waits for a surface that this installation does not have at the moment."""
 
 
 async def advance(kit: Kit, work: Work) -> bool:
@@ -50,17 +53,17 @@ async def advance(kit: Kit, work: Work) -> bool:
         return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
     surface = kit.surfaces.get(work.conversation.surface)
     if surface is None:
-        return await claims.park(kit.database, work, run, wake_at=None)
+        seconds = NOT_CONFIGURED_SECONDS
+        await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
+        return True
     fresh, ignored = await people.sort_messages(surface, work.unread)
-    if run.state is RunState.QUEUED:
-        opening = [m for m in fresh if m.run_id == run.id]
-        if not opening and any(m.run_id == run.id for m in ignored):
-            return await _decline(kit, work, run, ignored)
-    if is_stop(run.request):
-        return await cancel(kit, work, run, by=actor_as_who(run.requested_by))
+    # What is unread and belongs to the run is what opened it: its author was not looked at yet.
+    if any(message.run_id == run.id for message in ignored):
+        return await _decline(kit, work, run, ignored)
+    fresh = _since_it_was_asked(run, fresh)
     stop = next((m for m in fresh if m.run_id != run.id and is_stop(m.text)), None)
     if stop is not None:
-        return await cancel(kit, work, run, by=actor_as_who(stop.actor))
+        return await _stop(kit, work, run, stop)
     return await _move(kit, work, _named(run, fresh), surface, fresh)
 
 
@@ -96,14 +99,24 @@ async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Me
 
 
 async def _idle(kit: Kit, work: Work) -> bool:
-    """No run is active: what came in too late for the last one opens the next."""
-    asks = [message for message in work.unread if not is_stop(message.text)]
-    if asks:
-        await claims.open_next(kit.database, work)
+    """No run is active: what came in too late for the last one opens the next.
+
+    A stop that came too late voids what was said before it.
+    """
+    stops = [index for index, message in enumerate(work.unread) if is_stop(message.text)]
+    if stops:
+        await claims.discard(kit.database, work, work.unread[: stops[-1] + 1])
         return False
     if work.unread:
-        await claims.discard_unread(kit.database, work)
+        await claims.open_next(kit.database, work, work.unread[0])
+        return False
     return await claims.release(kit.database, work.claim)
+
+
+def _since_it_was_asked(run: Run, fresh: list[Message]) -> list[Message]:
+    """Without words that were said to the run before: a late stop of that one is none of this."""
+    opening = next((index for index, m in enumerate(fresh) if m.run_id == run.id), 0)
+    return fresh[opening:]
 
 
 async def _decline(kit: Kit, work: Work, run: Run, ignored: list[Message]) -> bool:
@@ -121,8 +134,19 @@ async def _decline(kit: Kit, work: Work, run: Run, ignored: list[Message]) -> bo
     return await send(kit, work, ended)
 
 
+async def _stop(kit: Kit, work: Work, run: Run, stop: Message) -> bool:
+    """Somebody said stop; what was said after that is a request of its own."""
+    index = next(index for index, message in enumerate(work.unread) if message.id == stop.id)
+    work = replace(work, unread=work.unread[: index + 1])
+    return await cancel(kit, work, run, by=actor_as_who(stop.actor))
+
+
 async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
-    """Stop a run at this boundary and say who wanted that."""
+    """Stop a run at this boundary and say who wanted that.
+
+    A write that a dead worker had begun is looked up first: it may have happened.
+    """
+    await finish_begun(kit, work, run)
     ended = await endings.end(
         kit.database,
         work,

@@ -199,6 +199,14 @@ async def release(
     return released == 1
 
 
+async def forgive(tx: Transaction, claim: Claim) -> None:
+    """Work goes on after a failure: the next one is counted anew."""
+    await tx.run(
+        "UPDATE conversations SET failures = 0 WHERE id = %(id)s AND epoch = %(epoch)s",
+        {"id": claim.ref.id, "epoch": claim.epoch},
+    )
+
+
 async def list_due(tx: Transaction, *, limit: int) -> list[ConversationId]:
     """Conversations that somebody should look at: unread wakes, due timers, lapsed claims.
 

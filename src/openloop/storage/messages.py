@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from openloop.storage.database import Transaction
 
 
+AT_ONCE = 50
+"""How many messages are read at a time; whoever reads that many has to look again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message; `run_id` is the run it opened or was taken by."""
@@ -108,14 +112,14 @@ async def arrive(
 
 
 async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[Message]:
-    """What nobody has read yet, oldest first; at most 50 at a time."""
+    """What nobody has read yet, oldest first; at most `AT_ONCE`."""
     return await tx.all(
         Message,
         """
         SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at FROM messages
-        WHERE conversation_id = %(id)s AND read_at IS NULL ORDER BY id LIMIT 50
+        WHERE conversation_id = %(id)s AND read_at IS NULL ORDER BY id LIMIT %(limit)s
         """,
-        {"id": conversation_id},
+        {"id": conversation_id, "limit": AT_ONCE},
     )
 
 
@@ -127,6 +131,13 @@ async def mark_read(tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId 
         WHERE id = ANY(%(ids)s)
         """,
         {"ids": list(ids), "run_id": run_id},
+    )
+
+
+async def assign(tx: Transaction, id: MessageId, run_id: RunId) -> None:
+    """Note which run this message opens; it is still unread."""
+    await tx.run(
+        "UPDATE messages SET run_id = %(run_id)s WHERE id = %(id)s", {"id": id, "run_id": run_id}
     )
 
 

@@ -120,8 +120,9 @@ async def _play_and_check(examples: Path, home: Path, transcript: Transcript) ->
         async with stack:
             slack.deliver_to = stack.events_url
             transcript.line(f"Ready after {time.monotonic() - began:.1f} s.")
+            pids = asking.children(stack)
             played = await play(stage, transcript)
-            facts = await asking.ask(stack)
+            facts = await asking.ask(stack, pids_before=pids)
         workspace = _workspace(examples / "demo" / "workspace.yaml")
         checks = [*examine(stage, played, facts, workspace), _same_but_for_models(examples)]
         _tell(stage, facts, examples, transcript)

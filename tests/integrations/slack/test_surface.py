@@ -172,7 +172,7 @@ async def test_only_our_own_message_with_that_key_is_found(
     assert (await slack.look_up(Say(markdown="x"), thread, key=make.KEY)).outcome == "retry"
 
 
-@pytest.mark.parametrize("key", [make.KEY, "no time in it"])
+@pytest.mark.parametrize("key", [make.KEY, "no time in it"], ids=["uuid7", "no-time"])
 async def test_a_look_up_reads_what_may_be_younger_than_the_op(
     rig: SlackRig, slack: SlackSurface, key: str
 ) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from fastapi import FastAPI
+
     from openloop.app import Application
     from openloop.cli.manifests import File
     from openloop.settings import Settings
@@ -61,7 +63,7 @@ def run(
 class _Server(uvicorn.Server):
     """uvicorn with the signals left to us, and word of when it has begun."""
 
-    def __init__(self, application: Any, started: Callable[[], None]) -> None:
+    def __init__(self, application: FastAPI, started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
@@ -77,11 +79,17 @@ class _Server(uvicorn.Server):
             )
         )
         self._say_started = started
+        self._end_streams: Callable[[], None] = application.state.feeds.end
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Ours are set already, and end the process with an exit status instead of a signal."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the event streams first: they would otherwise be waited for."""
+        self._end_streams()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
@@ -134,7 +142,10 @@ async def _begin(
         return Exit.OK
     try:
         for applied in await app.apply_files(application, files):
-            say(describe(applied))
+            told = "applied" if applied.changed else "unchanged"
+            say(f"{applied.kind} {applied.name}: revision {applied.revision}, {told}")
+            for part in applied.inactive:
+                say(f"  {part.part} inactive: {part.reason}")
     except Invalid as error:
         tell(error, as_json=False)
         return Exit.INVALID

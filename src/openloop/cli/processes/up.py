@@ -220,7 +220,7 @@ async def _database(settings: Settings, tell: Callable[[str], None]) -> AsyncGen
         tell("database ready")
         yield settings.database_url
         return
-    embedded = EmbeddedPostgres(settings.home / "postgres")
+    embedded = EmbeddedPostgres(settings.home)
     starting = asyncio.get_running_loop().run_in_executor(None, embedded.start)
     try:
         try:

@@ -58,6 +58,6 @@ async def _work(settings: Settings, ready_fd: int | None) -> int:
 
 async def _report(worker: Worker, ready_fd: int | None) -> None:
     """Say that wake-ups arrive, as soon as they do."""
-    while not worker.queue.is_listening:
+    while not worker.queue.is_listening:  # noqa: ASYNC110  # the library has no event for it
         await asyncio.sleep(_LOOK_SECONDS)
     report_ready(ready_fd)

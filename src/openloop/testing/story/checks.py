@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from openloop.testing.story.stage import CHANNEL, PEOPLE, REPOSITORY
@@ -30,6 +30,7 @@ STORY = (
     "run.done",
 )
 _MILLION = Decimal(1_000_000)
+_MICRODOLLAR = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def examine(
         *_memory(played, facts),
         *_money(facts, workspace),
         *_record(facts),
-        *_rigs(stage),
+        *_rigs(stage, facts),
     ]
 
 
@@ -65,7 +66,7 @@ def created_issues(stage: Stage) -> list[Issue]:
 
 
 def _card(stage: Stage, played: Played, facts: Facts) -> Iterator[Check]:
-    arguments = facts.approvals[0]["arguments"] if len(facts.approvals) == 1 else {}
+    arguments = _arguments(facts)
     shown = played.card.words
     lines = [
         f"Repository: {arguments.get('repo')}",
@@ -86,6 +87,11 @@ def _card(stage: Stage, played: Played, facts: Facts) -> Iterator[Check]:
         holds=not settled.buttons and "Done" in settled.text and "/issues/1" in settled.text,
         seen=settled.text,
     )
+
+
+def _arguments(facts: Facts) -> Json:
+    """What the one approval is about, as it is stored."""
+    return facts.approvals[0]["arguments"] if len(facts.approvals) == 1 else {}
 
 
 def _clicks(stage: Stage, played: Played, facts: Facts) -> Iterator[Check]:
@@ -113,7 +119,7 @@ def _issue(stage: Stage, facts: Facts) -> Iterator[Check]:
         holds=len(made) == len(issues) == 1,
         seen=(len(made), len(issues)),
     )
-    arguments = facts.approvals[0]["arguments"] if facts.approvals else {}
+    arguments = _arguments(facts)
     created = [
         (i.title, (i.body or "").partition("<!--")[0].strip(), [n.name for n in i.labels])
         for i in issues
@@ -172,9 +178,9 @@ def _memory(played: Played, facts: Facts) -> Iterator[Check]:
 
 def _money(facts: Facts, workspace: WorkspaceManifest) -> Iterator[Check]:
     booked = [Decimal(run["cost_usd"]) for run in facts.runs]
-    expected = [_price(run, workspace) for run in facts.runs]
+    expected = [_price(run, facts, workspace) for run in facts.runs]
     yield Check(
-        claim="each run costs what its tokens cost at the manifest's price",
+        claim="each run costs what the tokens of its model calls cost at the manifest's price",
         holds=booked == expected and all(cost > 0 for cost in booked),
         seen=(booked, expected),
     )
@@ -191,11 +197,17 @@ def _money(facts: Facts, workspace: WorkspaceManifest) -> Iterator[Check]:
     )
 
 
-def _price(run: Json, workspace: WorkspaceManifest) -> Decimal:
+def _price(run: Json, facts: Facts, workspace: WorkspaceManifest) -> Decimal:
+    """Each call is booked in whole millionths of a dollar, rounded up."""
     price = workspace.spec.prices[run["model"]]
-    dollars = run["input_tokens"] * price.input_per_million / _MILLION
-    dollars += run["output_tokens"] * price.output_per_million / _MILLION
-    return dollars.quantize(Decimal("0.000001"))
+    total = Decimal(0)
+    for step in facts.journals[run["id"]]:
+        if step["kind"] == "model":
+            usage = step["output"]["usage"]
+            dollars = usage["input_tokens"] * price.input_per_million / _MILLION
+            dollars += usage["output_tokens"] * price.output_per_million / _MILLION
+            total += dollars.quantize(_MICRODOLLAR, rounding=ROUND_CEILING)
+    return total
 
 
 def _record(facts: Facts) -> Iterator[Check]:
@@ -205,7 +217,7 @@ def _record(facts: Facts) -> Iterator[Check]:
         holds=states == [("done", "answered")] * 2,
         seen=states,
     )
-    kinds = facts.kinds(facts.runs[0]) if facts.runs else []
+    kinds: Sequence[str] = facts.kinds(facts.runs[0]) if facts.runs else ()
     yield Check(
         claim="the audit has the whole story of the first run, in order",
         holds=_in_order(kinds, STORY),
@@ -231,7 +243,12 @@ def _in_order(kinds: Sequence[str], story: Sequence[str]) -> bool:
     return at == sorted(at)
 
 
-def _rigs(stage: Stage) -> Iterator[Check]:
+def _rigs(stage: Stage, facts: Facts) -> Iterator[Check]:
+    yield Check(
+        claim="no process had to be started again",
+        holds=facts.pids_before == facts.pids_after,
+        seen=(facts.pids_before, facts.pids_after),
+    )
     slack, github = stage.slack, stage.github
     unknown = [
         call.method for call in slack.calls if call.method not in (*slack.methods, "response_url")

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """API answers as they came; runs and audit events oldest first."""
+    """API answers as they came, lists oldest first, and the product's processes by role."""
 
     runs: Sequence[Json]
     journals: Mapping[str, Sequence[Json]]
@@ -24,6 +24,8 @@ class Facts:
     memories: Sequence[Json]
     audit: Sequence[Json]
     usage: Json
+    pids_before: Mapping[str, Sequence[int]]
+    pids_after: Mapping[str, Sequence[int]]
 
     @property
     def cost_usd(self) -> Decimal:
@@ -40,7 +42,13 @@ class Facts:
         return [event["kind"] for event in self.audit if event["run_id"] == run["id"]]
 
 
-async def ask(stack: Stack) -> Facts:
+def children(stack: Stack) -> dict[str, list[int]]:
+    """The processes that `up` keeps running, by role."""
+    pids = stack.pids()
+    return {role: pids[role] for role in ("serve", "worker", "gateway")}
+
+
+async def ask(stack: Stack, *, pids_before: Mapping[str, Sequence[int]]) -> Facts:
     """Ask the API for everything there is."""
     runs = await _all(stack, "/api/v1/runs")
     return Facts(
@@ -52,6 +60,8 @@ async def ask(stack: Stack) -> Facts:
         memories=await _all(stack, "/api/v1/memories"),
         audit=await _all(stack, "/audit"),
         usage=await stack.get("/usage"),
+        pids_before=pids_before,
+        pids_after=children(stack),
     )
 
 

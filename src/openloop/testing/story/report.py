@@ -34,7 +34,7 @@ def tell_cost(facts: Facts, transcript: Transcript) -> None:
         ("run", "model", "tokens in", "out", "US dollars"),
         [
             (
-                run["request"].splitlines()[0][:48],
+                run["request"].splitlines()[0][:40],
                 run["model"],
                 str(run["input_tokens"]),
                 str(run["output_tokens"]),

@@ -1,0 +1,20 @@
+"""`openloop chat`: a conversation with an agent in a terminal."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("agent")
+@click.option("--thread", metavar="ID", help="Go on with an earlier conversation.")
+def chat(agent: str, thread: str | None) -> None:
+    """Talk to an agent.
+
+    Every line is a message; so is every line of a pipe, one after the other. /approve ID and
+    /reject ID decide a held call, /stop stops the run, /quit ends.
+    """
+    from openloop.cli.client import connect  # noqa: PLC0415  # --help calls nobody
+    from openloop.cli.talk import Talk  # noqa: PLC0415  # nor this
+
+    Talk(connect(), agent, thread).run()
