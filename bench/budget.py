@@ -199,8 +199,8 @@ async def _money(rows: Rows, ledger: Ledger, samples: Sequence[Sample]) -> list[
             sum(amount != settled for amount in (charged, on_runs, workspace)),
             0,
         ),
-        note("least and most used of a reservation", float(min(shares))),
-        note("", float(max(shares))),
+        note("smallest share that was used of a reservation", float(min(shares))),
+        note("largest share that was used of a reservation", float(max(shares))),
         note(
             "further reservations for which the settled money leaves room",
             int(left / ledger.each_usd),

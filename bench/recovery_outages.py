@@ -44,7 +44,7 @@ _EVERYBODY: LiteralString = """
 async def measure() -> list[Figure]:
     """Both on one installation, whose database is not its own."""
     async with home() as folder:
-        database = EmbeddedPostgres(folder / "postgres")
+        database = EmbeddedPostgres(folder)
         try:
             async with stage("recovery", database=database, time_scale=TIME_SCALE) as on:
                 return [*await _stopped(on, database), *await _cut(on)]

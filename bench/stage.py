@@ -114,6 +114,7 @@ class Rows:
         await until(is_it, timeout_seconds=timeout_seconds)
 
 
+BOUND: LiteralString = "SELECT count(*) FROM bindings WHERE surface = 'slack'"
 UNDER_WAY: LiteralString = """
     SELECT (SELECT count(*) FROM runs WHERE state IN ('queued', 'working'))
          + (SELECT count(*) FROM conversations WHERE claimed_by IS NOT NULL)
@@ -152,9 +153,7 @@ async def stage(
                     stack=stack, slack=slack, github=github, superuser=running.superuser_dsn
                 )
                 async with made.rows() as rows:
-                    await rows.until(
-                        "SELECT count(*) FROM bindings", 1, timeout_seconds=_BOUND_SECONDS
-                    )
+                    await rows.until(BOUND, 1, timeout_seconds=_BOUND_SECONDS)
                 yield made
             except BaseException:
                 print(f"The product's log ends so:\n{stack.tail()}", file=sys.stderr)
@@ -205,7 +204,7 @@ def kill(stack: Stack, *roles: str) -> None:
 
 def _addresses(stack: Stack) -> Running:
     """Join the product's own server for a moment: a lasting share would keep it running."""
-    server = EmbeddedPostgres(stack.home / "postgres")
+    server = EmbeddedPostgres(stack.home)
     running = server.start()
     server.leave()
     return running

@@ -135,7 +135,7 @@ async def _models(stack: Stack) -> str:
 async def _database_seconds(folder: Path) -> float:
     """Start, migrate and leave the server of a home, in a process that has nothing else to do."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _DATABASE, str(folder / "postgres")),
+        *(sys.executable, "-c", _DATABASE, str(folder)),
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await process.communicate()

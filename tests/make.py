@@ -12,6 +12,7 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
@@ -43,6 +44,7 @@ from openloop.storage import (
     runs,
     steps,
 )
+from openloop.storage.budgets import Budget, Limits
 from openloop.tools.registry import Registry
 from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, reply
 
@@ -63,7 +65,6 @@ if TYPE_CHECKING:
     from openloop.domain.surface import Addressed, InboundKind
     from openloop.models.client import GatewayClient
     from openloop.plugin import Surface
-    from openloop.storage.budgets import Budget
     from openloop.storage.database import Database, Transaction
     from openloop.storage.messages import Message
 
@@ -436,7 +437,7 @@ class Stage:
         """The budget rows by axis (of the newest run, where there are several)."""
         async with self.tx() as tx:
             found = await tx.all(
-                _budget(),
+                Budget,
                 """
                 SELECT axis, subject, period, limit_usd, settled_usd, reserved_usd, overrun_usd
                 FROM budgets ORDER BY subject
@@ -477,6 +478,22 @@ async def stage(
     )
 
 
+def limits(
+    *, workspace: str | None = None, agent: str | None = None, run: str | None = None
+) -> Limits:
+    """Limits in dollars; an axis that is not named has none."""
+    return Limits(
+        workspace_usd=None if workspace is None else Decimal(workspace),
+        agent_usd=None if agent is None else Decimal(agent),
+        run_usd=None if run is None else Decimal(run),
+    )
+
+
+def without_surfaces(kit: Kit) -> Kit:
+    """The kit of an installation that has no surface configured."""
+    return replace(kit, surfaces={}, courier=Courier(kit.database, {}, kit.worker))
+
+
 def _prices(workspace: WorkspaceManifest) -> PriceBook:
     return PriceBook(
         {
@@ -491,12 +508,6 @@ def _prices(workspace: WorkspaceManifest) -> PriceBook:
             for model, price in workspace.spec.prices.items()
         }
     )
-
-
-def _budget() -> type[Budget]:
-    from openloop.storage.budgets import Budget  # noqa: PLC0415  # a type at run time
-
-    return Budget
 
 
 async def add_conversation(

@@ -84,7 +84,7 @@ async def test_the_demo_is_green(home: Path) -> None:
     ("broken", "said"),
     [
         pytest.param(ALLOWS_EVERYTHING, "the issue is held", id="a gate that allows everything"),
-        pytest.param(SENDS_TWICE, "checks FAILED", id="an outbox that sends twice"),
+        pytest.param(SENDS_TWICE, "the card loses its buttons", id="an outbox that sends twice"),
         pytest.param(DROPS, "the agent answers the mention", id="an outbox that drops"),
         pytest.param(FORGETS, "checks FAILED", id="a memory that forgets"),
     ],
@@ -100,8 +100,15 @@ async def test_the_demo_is_red_where_the_product_is_broken(
     assert is_clean(home)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("after", ["Starting OpenLoop", "Ready after", "anna clicks"])
+@pytest.mark.parametrize(
+    ("after", "number"),
+    [
+        ("Starting OpenLoop", signal.SIGINT),
+        ("Ready after", signal.SIGINT),
+        ("anna clicks", signal.SIGINT),
+        ("mallory clicks", signal.SIGTERM),
+    ],
+)
 async def test_an_interrupted_demo_leaves_nothing_behind(
     home: Path, after: str, number: signal.Signals
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openloop.actions.calls import TOKEN_BYTES, as_output, hash_token, put_card
+from openloop.actions.requesters import is_requester
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import LostClaim
@@ -52,7 +53,9 @@ async def begin(
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        problem = recheck(governing, approval) or await _approver_problem(tx, governing, approval)
+        problem = recheck(governing, approval) or await _approver_problem(
+            tx, governing, run, approval
+        )
         if problem is not None:
             return await _go_stale(tx, work, run, step, approval, problem)
         if not await approvals.consume(tx, approval.id, hash=approval.hash):
@@ -85,13 +88,16 @@ async def begin(
 
 
 async def _approver_problem(
-    tx: Transaction, governing: Governing, approval: Approval
+    tx: Transaction, governing: Governing, run: Run, approval: Approval
 ) -> str | None:
     if approval.decided_by is None:
         return "nobody decided it"
     person = await principals.find(tx, approval.decided_by)
     if person is None or not person.active or not governing.may_decide(person.name):
         return "the person who approved it is not an approver any more"
+    solo = approval.solo_mode and governing.workspace.spec.solo_mode
+    if not solo and await is_requester(tx, run, person.id):
+        return "the person who approved it is the one who asked for it"
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from openloop.actions.calls import reply_as_output
 from openloop.actions.effects import put_settled
 from openloop.domain.approval import ApprovalState
+from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
 from openloop.storage import approvals, audit, budgets, conversations, messages, outbox, runs, turns
 
@@ -104,7 +105,7 @@ async def end(
         if read:
             await messages.mark_read(tx, read, run_id=run.id)
         await withdraw_open(tx, work, run, outcome)
-        await outbox.drop_statuses(tx, work.conversation.id)
+        await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
         row = await _say(tx, work, run, say)
         await runs.end(tx, run.id, state, outcome=outcome, error_code=error_code)
         await audit.append(
@@ -124,8 +125,26 @@ async def end(
 
 
 async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None:
-    """Asks of a run that ends are void: nobody may approve them any more."""
+    """Asks of a run that ends are void: nobody may approve them any more.
+
+    What had begun and was never heard of again is shown as unknown, whatever ended the run.
+    """
     for approval in await approvals.list_of_run(tx, run.id):
+        if await approvals.move(
+            tx, approval.id, before=[ApprovalState.EXECUTING], after=ApprovalState.UNKNOWN
+        ):
+            lost = "Unknown: the run ended before it was known whether this happened"
+            await put_settled(tx, work.workspace, approval, lost, run=run, work=work)
+            await audit.append(
+                tx,
+                work.workspace,
+                "effect.unknown",
+                actor=SYSTEM,
+                subject=approval.id,
+                run_id=run.id,
+                tool=approval.tool,
+                step=approval.step_seq,
+            )
         open_states = [ApprovalState.PENDING, ApprovalState.APPROVED]
         if await approvals.move(
             tx, approval.id, before=open_states, after=ApprovalState.WITHDRAWN, reason=why

@@ -95,6 +95,7 @@ async def begin(
             await runs.set_state(tx, run.id, RunState.WORKING, model=facts.model)
             await budgets.open_rows(tx, workspace, agent_id=run.agent_id, run_id=run.id)
             for left in await budgets.find_held(tx, run.id, seq):
+                await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
                 await budgets.settle(tx, left, cost_usd=None, usage=None)
         if status is not None:
             row = await outbox.put(
@@ -169,9 +170,15 @@ async def fail(
 
 
 async def settle_lapsed(database: Database, workspace: WorkspaceId, *, limit: int) -> int:
-    """Settle, at their full amount, reservations whose lease ran out."""
+    """Settle, at their full amount, reservations whose lease ran out.
+
+    One transaction each, under the lock of its conversation as all that a run does: one that held
+    the budget rows of two agents would meet the calls of the second.
+    """
     async with database.transaction(workspace) as tx:
         lapsed = await budgets.list_lapsed(tx, limit=limit)
-        for reservation_id in lapsed:
-            await budgets.settle(tx, reservation_id, cost_usd=None, usage=None)
+    for reservation_id, conversation in lapsed:
+        async with database.transaction(workspace) as tx:
+            await conversations.lock(tx, conversation)
+            await budgets.settle(tx, reservation_id, cost_usd=None, usage=None, last=True)
     return len(lapsed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from openloop.actions.calls import hash_token
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from openloop.storage.database import Database
 
 LONGEST = 2000
-SECRET_SHAPED = ("xoxb-", "xoxp-", "xapp-", "ghp_", "github_pat_", "sk-", "-----BEGIN")
+SECRET_SHAPED = re.compile(
+    r"\bxox[a-z]-|\bxapp-\d|\bgh[pousr]_\w{16}|\bgithub_pat_|\bglpat-|\blin_api_"
+    r"|\bsk-(?=[\w-]*\d)[\w-]{16}|\bsk_live_|\bAKIA[0-9A-Z]{12}|\bAIza[\w-]{20}"
+    r"|\beyJ[\w-]{10,}\.[\w-]{10,}\.|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
+"""How keys of the providers and platforms we know begin."""
 
 
 async def save(
@@ -43,7 +49,7 @@ async def save(
     text = text.strip()
     if not text or len(text) > LONGEST:
         raise Invalid(f"A memory has 1 to {LONGEST} characters")
-    if any(mark in text for mark in SECRET_SHAPED):
+    if SECRET_SHAPED.search(text):
         raise Invalid("This looks like a secret; secrets are not remembered")
     asked = run.requested_by
     author = Who(
@@ -52,10 +58,11 @@ async def save(
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
         opening = await messages.find_opening(tx, run.id)
+        new = MemoryId(new_id())
         memory_id = await memories.add(
             tx,
             work.workspace,
-            id=MemoryId(new_id()),
+            id=new,
             scope=scope,
             kind=kind,
             text=text,
@@ -68,15 +75,16 @@ async def save(
             step_seq=step_seq,
             undo_sha256=hash_token(undo_token),
         )
-        await audit.append(
-            tx,
-            work.workspace,
-            "memory.saved",
-            actor=work.agent,
-            subject=memory_id,
-            run_id=run.id,
-            memory_kind=kind,
-        )
+        if memory_id == new:
+            await audit.append(
+                tx,
+                work.workspace,
+                "memory.saved",
+                actor=work.agent,
+                subject=memory_id,
+                run_id=run.id,
+                memory_kind=kind,
+            )
     return memory_id
 
 

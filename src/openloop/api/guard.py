@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_HOST = re.compile(rb"(?:\[([0-9a-fA-F:.]+)\]|([a-zA-Z0-9._-]+))(?::[0-9]{1,5})?")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
@@ -138,10 +139,8 @@ class _Answer:
 
 def _name(host: bytes) -> str:
     """The name in a Host header, without its port; empty where it cannot be read."""
-    try:
-        return (urlsplit(f"//{host.decode('ascii')}").hostname or "").lower()
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).decode().lower() if found else ""
 
 
 def _is_same(origin: bytes, host: bytes) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openloop.cli.client import connect, escape
+from openloop.cli.client import by_name, connect
 from openloop.cli.output import (
     Column,
     Format,
@@ -137,7 +137,7 @@ def describe(name: str, output: Format) -> None:
 
 
 def _describe(name: str, output: Format) -> None:
-    agent = connect().get(f"/api/v1/agents/{escape(name)}")
+    agent = connect().get(f"/api/v1/agents/{by_name('agent', name)}")
     lines = [
         ("Name", agent["name"]),
         ("Revision", f"{agent['revision']} ({agent['digest']})"),
@@ -151,7 +151,8 @@ def _describe(name: str, output: Format) -> None:
 
 def places(agent: Json) -> str:
     """Where an agent listens."""
-    return ", ".join(f"{place['surface']} {place['name']}" for place in agent["bindings"])
+    named = (dict.fromkeys((place["surface"], place["name"])) for place in agent["bindings"])
+    return ", ".join(" ".join(words) for words in named)
 
 
 def inactive(agent: Json) -> str:

@@ -7,10 +7,11 @@ from typing import Final
 
 import click
 
-from openloop.cli.client import connect, escape
-from openloop.cli.output import Column, Format, Json, field, output_option, show_list, show_one
+from openloop.cli.client import by_id, connect
+from openloop.cli.output import Column, Format, Json, field, output_option, say, show_list, show_one
 from openloop.cli.runs import limit_option, who
 from openloop.cli.text import age, when
+from openloop.domain.errors import Forbidden
 
 STATES: Final = (
     "pending",
@@ -34,6 +35,10 @@ APPROVALS = (
     Column(title="APPROVERS", text=lambda each: ", ".join(each["approvers"]), wide=True),
     Column(title="EXPIRES", text=lambda each: when(each["expires_at"]), wide=True),
     field("RUN", "run_id", wide=True),
+)
+A_VOTE_IS_A_PERSONS: Final = (
+    "A vote is a person's, so the token has to be one's own: "
+    "openloop tokens create --local --keep --role operator --principal NAME"
 )
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
 
@@ -60,7 +65,7 @@ def get(
 ) -> None:
     """List the newest approvals, or show one with exactly what will run."""
     if approval_id is not None:
-        _show(connect().get(f"/api/v1/approvals/{escape(approval_id)}"), output)
+        _show(connect().get(f"/api/v1/approvals/{by_id('approval', approval_id)}"), output)
         return
     answer = connect().get("/api/v1/approvals", state=state, run=run, limit=limit, cursor=cursor)
     show_list(
@@ -110,8 +115,13 @@ def happened(approval_id: str, reason: str, output: Format) -> None:
 
 
 def _vote(approval_id: str, decision: str, reason: str, output: Format) -> None:
-    path = f"/api/v1/approvals/{escape(approval_id)}/vote"
-    decided = connect().post(path, {"decision": decision, "reason": reason})
+    path = f"/api/v1/approvals/{by_id('approval', approval_id)}/vote"
+    try:
+        decided = connect().post(path, {"decision": decision, "reason": reason})
+    except Forbidden as error:
+        if error.code == Forbidden.code:
+            say(A_VOTE_IS_A_PERSONS)
+        raise
     show_list(
         decided,
         [decided],

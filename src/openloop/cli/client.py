@@ -173,6 +173,24 @@ def escape(part: str) -> str:
     return quote(part, safe="")
 
 
+def by_id(kind: str, text: str) -> str:
+    """The path part for an id, given bare or as `-o name` writes it (`run/ID`).
+
+    Raises:
+        NotFound: nothing can have such an id
+    """
+    bare = text.removeprefix(f"{kind}/")
+    try:
+        return str(uuid.UUID(bare))
+    except ValueError:
+        raise NotFound(f"No {kind} {bare!r}: an id looks like {uuid.UUID(int=0)}") from None
+
+
+def by_name(kind: str, text: str) -> str:
+    """The path part for a name, given bare or as `-o name` writes it (`agent/NAME`)."""
+    return escape(text.removeprefix(f"{kind}/"))
+
+
 def _refuse_address(url: str) -> None:
     try:
         parts = urlsplit(url)

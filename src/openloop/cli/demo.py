@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
     """Play the story: a mention becomes an approved, audited GitHub issue.

@@ -10,10 +10,10 @@ from openloop.cli.output import Format, output_option
 @click.command()
 @output_option
 def doctor(output: Format) -> int:
-    """Look whether everything that is configured works, and say what to do where it does not.
+    """Look whether everything works, and say what to do where it does not.
 
-    It works with and without a running server, and changes nothing. The exit status is 1 where
-    there is a problem; what is merely off or inactive is no problem.
+    A running server is not needed, and nothing is changed. The exit status is 1 where there is a
+    problem; what is merely off or inactive is none.
     """
     from openloop.cli import checkup  # noqa: PLC0415  # --help imports no psycopg
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openloop.cli.client import connect, escape
+from openloop.cli.client import by_id, connect
 from openloop.cli.output import Column, Format, field, output_option, say, show_list
 from openloop.cli.runs import limit_option, who
 from openloop.cli.text import age
@@ -62,5 +62,5 @@ def forget(ids: tuple[str, ...]) -> None:
     """Take memories back: they are not recalled any more."""
     client = connect()
     for each in ids:
-        client.delete(f"/api/v1/memories/{escape(each)}")
+        client.delete(f"/api/v1/memories/{by_id('memory', each)}")
         say(f"forgotten: {each}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from openloop.cli.client import Client, connect, escape
+from openloop.cli.client import Client, by_id, connect
 from openloop.cli.output import (
     Column,
     Format,
@@ -94,8 +94,8 @@ def describe(run_id: str, output: Format) -> None:
 
 def _describe(run_id: str, output: Format) -> None:
     client = connect()
-    run = client.get(f"/api/v1/runs/{escape(run_id)}")
-    steps: list[Json] = client.get(f"/api/v1/runs/{escape(run_id)}/steps")["items"]
+    run = client.get(f"/api/v1/runs/{by_id('run', run_id)}")
+    steps: list[Json] = client.get(f"/api/v1/runs/{by_id('run', run_id)}/steps")["items"]
     lines = [
         ("Run", run["id"]),
         ("Agent", run["agent"]),
@@ -125,7 +125,7 @@ def logs(run_id: str, output: str, *, follow: bool) -> None:
     client = connect()
     seen: dict[int, str] = {}
     while True:
-        run = client.get(f"/api/v1/runs/{escape(run_id)}")
+        run = client.get(f"/api/v1/runs/{by_id('run', run_id)}")
         _show_new(client, run_id, seen, output)
         if not follow or run["state"] not in OPEN:
             break
@@ -135,7 +135,7 @@ def logs(run_id: str, output: str, *, follow: bool) -> None:
 
 def _show_new(client: Client, run_id: str, seen: dict[int, str], output: str) -> None:
     """Write every step that is new or has moved on."""
-    for step in client.get(f"/api/v1/runs/{escape(run_id)}/steps")["items"]:
+    for step in client.get(f"/api/v1/runs/{by_id('run', run_id)}/steps")["items"]:
         if seen.get(step["seq"]) == step["state"]:
             continue
         seen[step["seq"]] = step["state"]
@@ -154,7 +154,7 @@ def _why(run: Json) -> str:
 @output_option
 def cancel(run_id: str, output: Format) -> None:
     """Stop a run at its next step; what it has done stays done."""
-    run = connect().post(f"/api/v1/runs/{escape(run_id)}/cancel")
+    run = connect().post(f"/api/v1/runs/{by_id('run', run_id)}/cancel")
     show_list(
         run,
         [run],
@@ -189,7 +189,7 @@ def _said(step: Json) -> str:
     for key in ("text", "error", "refused", "content", "arguments"):
         found = value(shown or {}, key)
         if found:
-            return one_line(found)
+            return one_line(found if isinstance(found, str) else json_line(found))
     return step["rule"]
 
 

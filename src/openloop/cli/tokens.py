@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from openloop.cli.client import connect, escape
+from openloop.cli.client import by_name, connect
 from openloop.cli.output import Column, Format, field, output_option, say, show_list
 from openloop.cli.text import age, when
 
@@ -77,5 +77,5 @@ def list_(output: Format) -> None:
 @click.argument("token_id", metavar="ID")
 def revoke(token_id: str) -> None:
     """End a token at once."""
-    connect().delete(f"/api/v1/tokens/{escape(token_id)}")
+    connect().delete(f"/api/v1/tokens/{by_name('token', token_id)}")
     say(f"revoked: {token_id}")

@@ -26,10 +26,10 @@ from openloop.cli.gateway import WARM
     help="Load what calls real models at the start; auto: where a provider's key is set.",
 )
 def up(folder: Path | None, warm: str) -> int:
-    """Start the database, the server, a worker and the model gateway, and keep them running.
+    """Start everything on this machine, and keep it running.
 
-    Without DATABASE_URL, Postgres is started too, in OPENLOOP_HOME. Ctrl-C stops everything in
-    order; a second one at once.
+    That is a server, a worker and the model gateway; without DATABASE_URL, Postgres too, in
+    OPENLOOP_HOME. Ctrl-C stops them in order, a second one at once.
     """
     from openloop.cli.processes import up as process  # noqa: PLC0415  # --help imports no asyncio
 

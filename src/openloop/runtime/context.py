@@ -6,6 +6,7 @@ last. The system text has no times and no names of the day, so that providers ca
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from openloop.domain.memory import MemoryScope
@@ -27,6 +28,8 @@ HISTORY_MESSAGES = 60
 HISTORY_CHARACTERS = 24_000
 MESSAGE_CHARACTERS = 4_000
 RECALLED = 8
+# What a model could read as the beginning or end of one of our sections, however it is written.
+_SECTION = re.compile(r"<(?=[^\w<>]{0,8}(?:thread|memories)\b)", re.IGNORECASE)
 
 RULES = """\
 You work in a team's shared channel. People mention you in a thread; you answer in that thread.
@@ -90,15 +93,16 @@ def request_text(run: Run, thread: Sequence[ThreadMessage], recalled: Sequence[M
         parts.append(f"<memories>\n{lines}\n</memories>")
     if thread:
         parts.append(f"<thread>\n{thread_text(thread)}\n</thread>")
-    parts.append(f"Request of {run.requested_by.name or run.requested_by.id}:\n{run.request}")
+    who = name_of(run.requested_by.name or run.requested_by.id)
+    parts.append(f"Request of {who}:\n{run.request}")
     return "\n\n".join(parts)
 
 
 def memory_line(memory: Memory) -> str:
     """One memory with its date, author and source, so that it can be weighed and cited."""
-    source = f" {memory.source_link}" if memory.source_link else ""
+    source = f" {name_of(memory.source_link)}" if memory.source_link else ""
     return (
-        f"- [{memory.kind}, {memory.effective_at:%Y-%m-%d}, {memory.author.name}, "
+        f"- [{memory.kind}, {memory.effective_at:%Y-%m-%d}, {name_of(memory.author.name)}, "
         f"{memory.confidence}]{source} {_as_data(memory.text)}"
     )
 
@@ -109,7 +113,7 @@ def thread_text(thread: Sequence[ThreadMessage]) -> str:
     room = HISTORY_CHARACTERS
     for message in reversed(thread):
         text = _as_data(message.text[:MESSAGE_CHARACTERS])
-        who = "you" if message.by_us else message.author_name
+        who = "you" if message.by_us else name_of(message.author_name)
         line = f"[{message.sent_at:%Y-%m-%d %H:%M} {who}] {text}"
         if len(line) > room:
             lines.append("[earlier messages are left out]")
@@ -120,8 +124,13 @@ def thread_text(thread: Sequence[ThreadMessage]) -> str:
 
 
 def _as_data(text: str) -> str:
-    """Text that cannot close the section it stands in."""
-    return text.replace("</thread>", "</ thread>").replace("</memories>", "</ memories>")
+    """Text that can neither close the section it stands in nor begin a line of somebody else."""
+    return _SECTION.sub("&lt;", text).replace("\n", "\n  ")
+
+
+def name_of(shown: str) -> str:
+    """A name that people chose for themselves, on one line and without brackets of ours."""
+    return " ".join(_SECTION.sub("&lt;", shown).replace("[", "(").replace("]", ")").split())[:80]
 
 
 def _query(run: Run, thread: Sequence[ThreadMessage]) -> str:
@@ -165,5 +174,5 @@ async def _own_record(tx: Transaction, work: Work, run: Run) -> list[ThreadMessa
 
 def steering_text(message: Message) -> str:
     """A message that arrived while the run worked, as the model sees it."""
-    who = message.actor.name or message.actor.id
+    who = name_of(message.actor.name or message.actor.id)
     return f"New message of {who}:\n{message.text[:MESSAGE_CHARACTERS]}"

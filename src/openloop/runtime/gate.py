@@ -8,6 +8,7 @@ budgets where a call costs money.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
     from openloop.tools.registry import Registered, Registry
 
 MAX_ARGUMENT_BYTES = 64 * 1024
+SHOWN = frozenset("\n\t\ufe0f")
+"""Tells a sign to be shown as an emoji; it changes no word."""
+INVISIBLE = frozenset(
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0}
+    | {*range(0xFE00, 0xFE0F), *range(0xE0100, 0xE01F0)}
+)
+"""Fillers and variation selectors: letters and marks by their category, nothing to the eye."""
 MAX_CALLS = 16
 """Calls of one model step; the rest is refused, so that a loop cannot flood a thread with cards."""
 
@@ -112,8 +120,11 @@ def _hold(
     hold: Hold,
     arguments: Arguments,
     looked_at: Call,
-) -> Held:
-    canonical = rfc8785.dumps(arguments)  # pyright: ignore[reportArgumentType]  # parsed JSON
+) -> Held | Refused:
+    try:
+        canonical = rfc8785.dumps(arguments)  # pyright: ignore[reportArgumentType]  # parsed JSON
+    except rfc8785.CanonicalizationError:
+        return _refused(call, seq, "schema", "The arguments hold a number that JSON cannot")
     conditions = preconditions(registered, looked_at, hold, conversation)
     card = registered.tool.render(orjson.loads(canonical))
     notes = [*card.notes, f"Rule: {hold.rule}", f"Expires in {hold.expires_hours} h if undecided"]
@@ -133,7 +144,7 @@ def _hold(
             title=card.title,
             fields=card.fields,
             body=card.body,
-            reason=reason[:1000],
+            reason="".join(c for c in reason[:1000] if not _is_hidden(c)),
             notes=tuple(notes),
         ),
         approvers=hold.approvers,
@@ -219,10 +230,7 @@ def hidden_characters(value: Any) -> str | None:
     """Why people could not see what they approve: bidi and other invisible characters."""
     if isinstance(value, str):
         for character in value:
-            if (
-                unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs")
-                and character not in "\n\t"
-            ):
+            if _is_hidden(character):
                 return f"The arguments hold an invisible character (U+{ord(character):04X})"
         return None
     parts: list[Any] = []
@@ -234,13 +242,28 @@ def hidden_characters(value: Any) -> str | None:
     return next((found for part in parts if (found := hidden_characters(part))), None)
 
 
+def _is_hidden(character: str) -> bool:
+    if character in SHOWN:
+        return False
+    category = unicodedata.category(character)
+    return category in ("Cf", "Cc", "Co", "Cs", "Zl", "Zp") or ord(character) in INVISIBLE
+
+
+def _holds_nul(value: Any) -> bool:
+    # In what orjson writes, an odd number of backslashes before u0000 is the character itself.
+    written = orjson.dumps(value).decode()
+    return re.search(r"(?<!\\)(?:\\\\)*\\u0000", written) is not None
+
+
 def _parse(text: str) -> Arguments | str:
-    if len(text) > MAX_ARGUMENT_BYTES:
+    if len(text.encode(errors="surrogatepass")) > MAX_ARGUMENT_BYTES:
         return "The arguments are longer than 64 KiB"
     try:
         arguments: Any = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
         return "The arguments are not JSON"
+    if "\\u0000" in text and _holds_nul(arguments):
+        return "The arguments hold a NUL character, which no text has"
     if isinstance(arguments, dict):
         return cast("Arguments", arguments)
     return "The arguments are not a JSON object"

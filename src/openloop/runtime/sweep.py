@@ -14,7 +14,16 @@ import structlog
 from openloop.actions import model_calls
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.errors import Unavailable
-from openloop.storage import agents, conversations, deliveries, memories, messages, outbox, steps
+from openloop.storage import (
+    agents,
+    conversations,
+    deliveries,
+    memories,
+    messages,
+    outbox,
+    runs,
+    steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,5 +90,6 @@ class Sweep:
             retention = manifest.spec.retention
             await memories.sweep(tx, limit=BATCH)
             await messages.sweep(tx, keep_days=retention.messages_days, limit=BATCH)
+            await runs.sweep(tx, keep_days=retention.messages_days, limit=BATCH)
             await steps.sweep(tx, keep_days=retention.tool_payload_days, limit=BATCH)
             await deliveries.sweep(tx, keep_days=KEEP_KEYS_DAYS, limit=BATCH)

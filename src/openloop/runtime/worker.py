@@ -19,7 +19,7 @@ from openloop.storage import conversations
 
 if TYPE_CHECKING:
     from openloop.actions.claims import Work
-    from openloop.domain.conversation import ConversationRef
+    from openloop.domain.conversation import Claim, ConversationRef
     from openloop.domain.ids import ConversationId, WorkspaceId
     from openloop.runtime.kit import Kit
 
@@ -36,7 +36,7 @@ class Worker:
     def __init__(self, kit: Kit, *, concurrency: int = 32) -> None:
         self._kit = kit
         self._slots = asyncio.Semaphore(concurrency)
-        self._held: dict[ConversationId, WorkspaceId] = {}
+        self._held: dict[ConversationId, Claim] = {}
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
         self._stopping = False
         self.queue = Queue(kit.database.conninfo, self.advance, concurrency=concurrency)
@@ -93,7 +93,8 @@ class Worker:
                 log.warning("postponed", conversation=str(ref.id), reason=str(error))
 
     async def _work(self, ref: ConversationRef, work: Work) -> None:
-        self._held[ref.id] = ref.workspace
+        claim = work.claim
+        self._held[ref.id] = claim
         try:
             while not await turn.advance(self._kit, work):
                 if self._stopping:
@@ -105,7 +106,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # the worker around a run: recorded, tried again
             await self._after_error(work, error)
         finally:
-            self._held.pop(ref.id, None)
+            if self._held.get(ref.id) is claim:  # else this process has claimed it anew
+                del self._held[ref.id]
 
     async def _after_error(self, work: Work, error: Exception) -> None:
         """Try again a little later; after too many tries the run ends and says so."""
@@ -137,8 +139,8 @@ class Worker:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             by_workspace: dict[WorkspaceId, list[ConversationId]] = {}
-            for conversation, workspace in self._held.items():
-                by_workspace.setdefault(workspace, []).append(conversation)
+            for conversation, claim in self._held.items():
+                by_workspace.setdefault(claim.ref.workspace, []).append(conversation)
             for workspace, ids in by_workspace.items():
                 with contextlib.suppress(Unavailable):
                     async with self._kit.database.transaction(workspace) as tx:

@@ -79,7 +79,8 @@ async def list_after(
         """
         WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s)
           AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY xid, id LIMIT %(limit)s
+        -- Plain `xid` would name the text that is selected, and '1000' comes before '999'.
+        ORDER BY audit_events.xid, id LIMIT %(limit)s
         """,
         {"xid": str(position[0]), "id": position[1], "limit": limit},
     )

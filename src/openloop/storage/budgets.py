@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, LiteralString
 from uuid import UUID
 
 from openloop.domain.audit import SYSTEM
-from openloop.domain.ids import AgentId, ReservationId, RunId, WorkspaceId
+from openloop.domain.ids import AgentId, ConversationId, ReservationId, RunId, WorkspaceId
 from openloop.domain.pricing import FEWEST_OUTPUT_TOKENS
 from openloop.storage import rows
 
@@ -264,16 +264,17 @@ async def find_held(tx: Transaction, run_id: RunId, step_seq: int) -> list[Reser
     return [ReservationId(row[0]) for row in found]
 
 
-async def list_lapsed(tx: Transaction, *, limit: int) -> list[ReservationId]:
-    """Reservations whose lease ran out: nobody will say what the call used."""
+async def list_lapsed(tx: Transaction, *, limit: int) -> list[tuple[ReservationId, ConversationId]]:
+    """Reservations whose lease ran out, with their conversations: nobody will say what was used."""
     found = await tx.tuples(
         """
-        SELECT id FROM reservations WHERE state = 'held' AND lease_until < openloop.now()
-        ORDER BY lease_until LIMIT %(limit)s
+        SELECT v.id, r.conversation_id FROM reservations v JOIN runs r ON r.id = v.run_id
+        WHERE v.state = 'held' AND v.lease_until < openloop.now()
+        ORDER BY v.lease_until LIMIT %(limit)s
         """,
         {"limit": limit},
     )
-    return [ReservationId(row[0]) for row in found]
+    return [(ReservationId(id), ConversationId(conversation)) for id, conversation in found]
 
 
 async def list_current(tx: Transaction) -> list[Budget]:

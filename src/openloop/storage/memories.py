@@ -144,7 +144,7 @@ async def retract_source(tx: Transaction, source_message: str) -> list[MemoryId]
 
 
 async def sweep(tx: Transaction, *, limit: int) -> int:
-    """Delete what is past its retention or was retracted more than a day ago."""
+    """Delete what is past its retention, and what was retracted and is a month old."""
     return await tx.run(
         """
         DELETE FROM memories WHERE id IN (

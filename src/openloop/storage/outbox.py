@@ -151,14 +151,15 @@ async def close(tx: Transaction, id: OpId, *, sender: UUID, state: str, detail: 
     )
 
 
-async def drop_statuses(tx: Transaction, conversation_id: ConversationId) -> None:
-    """Statuses that nobody has begun to send are overtaken by what comes now."""
+async def drop_statuses(tx: Transaction, conversation_id: ConversationId, *, sender: UUID) -> None:
+    """Statuses that nobody is sending, or only a worker that is gone, are overtaken by what comes."""
     await tx.run(
         """
-        UPDATE outbox SET state = 'dropped', detail = 'overtaken'
-        WHERE conversation_id = %(id)s AND state = 'queued' AND op->>'op' = 'SetStatus'
+        UPDATE outbox SET state = 'dropped', detail = 'overtaken', lease_until = NULL
+        WHERE conversation_id = %(id)s AND op->>'op' = 'SetStatus'
+          AND (state = 'queued' OR state = 'sending' AND sender <> %(sender)s)
         """,
-        {"id": conversation_id},
+        {"id": conversation_id, "sender": sender},
     )
 
 
@@ -201,7 +202,9 @@ async def list_due(tx: Transaction, *, limit: int) -> list[ConversationId]:
     """Conversations whose oldest open op is due: queued and past its time, or its sender is gone."""
     found = await tx.tuples(
         """
-        SELECT DISTINCT conversation_id FROM outbox
+        SELECT conversation_id FROM (
+            SELECT DISTINCT ON (conversation_id) conversation_id, state, not_before, lease_until
+            FROM outbox WHERE state IN ('queued', 'sending') ORDER BY conversation_id, seq) AS oldest
         WHERE state = 'queued' AND (not_before IS NULL OR not_before <= openloop.now())
            OR state = 'sending' AND lease_until < openloop.now()
         LIMIT %(limit)s

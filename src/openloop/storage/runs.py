@@ -173,6 +173,19 @@ async def ask_cancel(tx: Transaction, id: RunId, who: object) -> bool:
     )
 
 
+async def sweep(tx: Transaction, *, keep_days: int, limit: int) -> int:
+    """Empty the requests of runs that ended longer ago: they are texts of messages."""
+    return await tx.run(
+        """
+        UPDATE runs SET request = '' WHERE id IN (
+            SELECT id FROM runs
+            WHERE ended_at < openloop.now() - make_interval(days => %(days)s) AND request <> ''
+            LIMIT %(limit)s)
+        """,
+        {"days": keep_days, "limit": limit},
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
     """An earlier run of a conversation: what was asked, and what was said in the end."""

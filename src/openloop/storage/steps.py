@@ -91,13 +91,13 @@ async def finish(tx: Transaction, run_id: RunId, seq: int, *, output: object) ->
 
 
 async def sweep(tx: Transaction, *, keep_days: int, limit: int) -> int:
-    """Empty tool payloads past their retention; that a step happened stays on record."""
+    """Empty the payloads of ended runs past their retention; that a step happened stays on record."""
     return await tx.run(
         """
         UPDATE steps SET input = '{}', output = '{}' WHERE (workspace_id, run_id, seq) IN (
-            SELECT workspace_id, run_id, seq FROM steps
-            WHERE state = 'finished' AND input <> '{}'
-              AND finished_at < openloop.now() - make_interval(days => %(days)s)
+            SELECT s.workspace_id, s.run_id, s.seq FROM steps s JOIN runs r ON r.id = s.run_id
+            WHERE r.ended_at < openloop.now() - make_interval(days => %(days)s)
+              AND (s.input <> '{}' OR s.output <> '{}')
             LIMIT %(limit)s)
         """,
         {"days": keep_days, "limit": limit},

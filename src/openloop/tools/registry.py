@@ -89,6 +89,18 @@ class Registry:
 
 def compile_schema(parameters: Mapping[str, object]) -> Draft202012Validator:
     """A validator that refuses unknown arguments, whatever the schema says about them."""
-    strict = {"additionalProperties": False, **parameters}
+    strict = _closed(parameters)
     Draft202012Validator.check_schema(strict)
     return Draft202012Validator(strict)
+
+
+def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with every object in it closed to properties that it does not name."""
+    closed = dict(schema)
+    if "properties" in closed or closed.get("type") == "object":
+        properties: Mapping[str, Any] = closed.get("properties", {})
+        closed["properties"] = {name: _closed(each) for name, each in properties.items()}
+        closed["additionalProperties"] = False
+    if isinstance(closed.get("items"), dict):
+        closed["items"] = _closed(closed["items"])
+    return closed

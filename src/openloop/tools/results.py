@@ -9,7 +9,10 @@ import orjson
 from openloop.domain.tool import ToolResult
 
 MAX_BYTES = 32 * 1024
-_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, *range(128, 160)))
+_CONTROL = dict.fromkeys(
+    (*range(9), 11, 12, *range(14, 32), 127, *range(128, 160), *range(0xD800, 0xE000))
+)
+"""Control characters, and halves of surrogate pairs, which no encoder takes."""
 
 
 def bounded(result: ToolResult) -> ToolResult:

@@ -13,7 +13,7 @@ import uvloop
 
 from openloop import app
 from openloop.cli.failures import Exit, tell
-from openloop.cli.manifests import read_files
+from openloop.cli.manifests import check_files, read_files
 from openloop.cli.output import say
 from openloop.cli.processes.boot import explained, on_stop
 from openloop.cli.processes.environment import load_settings
@@ -51,6 +51,7 @@ def run(
         follow(parent_fd)
     app.set_up_logging(settings.log_level)
     files = read_files(folder) if folder is not None else ()
+    check_files(files)  # before anything is served: what is plainly wrong is told at once
     listener = (
         open_port(settings.host, settings.port)
         if listen_fd is None

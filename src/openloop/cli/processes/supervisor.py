@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -25,15 +24,15 @@ WITHIN_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A process to keep running: `openloop NAME ARGUMENTS...`.
+    """A process to keep running.
 
     `once` are arguments of the first start only; `fds` are inherited; `says_ready` tells that it
     takes `--ready-fd`; `drain_seconds` is how long it may take to end.
     """
 
     name: str
+    command: Sequence[str]
     environ: Mapping[str, str] = field(repr=False)
-    arguments: Sequence[str] = ()
     once: Sequence[str] = ()
     fds: Sequence[int] = ()
     says_ready: bool = True
@@ -96,8 +95,9 @@ class Supervised:
             options += ["--ready-fd", str(writing)]
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "openloop", self.child.name),
-                *(*self.child.arguments, *once, *options),
+                *self.child.command,
+                *once,
+                *options,
                 stdin=asyncio.subprocess.DEVNULL,
                 env=dict(self.child.environ),
                 pass_fds=(self._parent_fd, writing, *self.child.fds),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -136,7 +137,7 @@ class _Up:
         return Child(
             name="gateway",
             environ=for_gateway(everything),
-            arguments=("--warm", self._warm, "--nice", str(NICE)),
+            command=_openloop("gateway", "--warm", self._warm, "--nice", str(NICE)),
             says_ready=False,
             drain_seconds=12,
         )
@@ -146,7 +147,7 @@ class _Up:
         return Child(
             name="serve",
             environ=environ,
-            arguments=("--listen-fd", str(listen_fd)),
+            command=_openloop("serve", "--listen-fd", str(listen_fd)),
             # Applied once: a serve that is started again must not undo what was applied since.
             once=("--apply", str(self._folder)) if self._folder is not None else (),
             fds=(listen_fd,),
@@ -155,7 +156,10 @@ class _Up:
 
     def _worker(self, environ: dict[str, str]) -> Child:
         return Child(
-            name="worker", environ=environ, arguments=("--nice", str(NICE)), drain_seconds=35
+            name="worker",
+            environ=environ,
+            command=_openloop("worker", "--nice", str(NICE)),
+            drain_seconds=35,
         )
 
     # Progress
@@ -210,6 +214,11 @@ class _Up:
                 self._tell("models warming")
             await asyncio.sleep(_LOOK_SECONDS)
         self._tell("models ready")
+
+
+def _openloop(*arguments: str) -> tuple[str, ...]:
+    # -P: what lies in the current folder is not what is imported.
+    return (sys.executable, "-P", "-m", "openloop", *arguments)
 
 
 @asynccontextmanager

@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 _SOLO = """
 You are the only person, so solo_mode is on: you may approve what you asked for yourself. Every
 card and the audit say so. Take it out of workspace.yaml once somebody else can approve."""
-_NEXT = """
-Next:
-  openloop doctor              look whether everything that is set works
-  openloop up -f {folder}  start, and apply the manifests
-  openloop chat {agent}        talk to the agent in this terminal"""
-
-
 def write(answers: Answers, folder: Path, *, asks: bool, force: bool) -> None:
     """Write `.env` and `openloop/`; nothing at all where anything is in the way.
 
@@ -56,7 +49,21 @@ def write(answers: Answers, folder: Path, *, asks: bool, force: bool) -> None:
         say(f"wrote {env} ({', '.join(answers.secrets)}), for your eyes only: never commit it")
     if answers.is_solo:
         say(_SOLO)
-    say(_NEXT.format(folder=manifests, agent=answers.agent))
+    say(_next(answers, manifests))
+
+
+def _next(answers: Answers, manifests: Path) -> str:
+    me = answers.people[0].name
+    steps = (
+        ("openloop doctor", "look whether everything that is set works"),
+        (f"openloop up -f {manifests}", "start, and apply the manifests"),
+        (f"openloop chat {answers.agent}", "talk to the agent in this terminal"),
+        (
+            f"openloop tokens create --local --keep --role owner --principal {me}",
+            "decide held calls here, in your own name",
+        ),
+    )
+    return "\n".join(["\nNext:", *(f"  {command}\n      {what}" for command, what in steps)])
 
 
 def _refuse_invalid(workspace: str, agent: str) -> None:

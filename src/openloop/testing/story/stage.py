@@ -47,15 +47,17 @@ async def open_rigs(*, time_scale: float = 1.0) -> AsyncGenerator[tuple[SlackRig
         yield slack, github
 
 
-def environ_for(slack: SlackRig, github: GitHubRig, *, scripts: Path) -> dict[str, str]:
+def environ_for(
+    slack: SlackRig, github: GitHubRig, *, scripts: Path | None = None
+) -> dict[str, str]:
     """What points the product at the rigs: the same settings that point it at the real services."""
-    return {
+    chosen = {} if scripts is None else {"OPENLOOP_SCRIPTS": str(scripts)}
+    return chosen | {
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
         "SLACK_API_URL": slack.api_url,
         "GITHUB_TOKEN": github.token,
         "GITHUB_API_URL": github.api_url,
-        "OPENLOOP_SCRIPTS": str(scripts),
     }
 
 

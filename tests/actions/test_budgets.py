@@ -1,0 +1,614 @@
+"""Money: never more than the limit at any instant, whoever is first and wherever it crashes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openloop.actions import calls, claims, endings, model_calls
+from openloop.actions.model_calls import BudgetExhausted
+from openloop.domain.errors import Unavailable
+from openloop.domain.model import ModelReply, Usage
+from openloop.domain.pricing import ModelFacts, Price
+from openloop.domain.run import RunState
+from openloop.models.errors import ModelOverloaded, ModelUnavailable
+from openloop.runtime.sweep import Sweep
+from openloop.storage import budgets
+from tests import make
+from tests.runtime.fakes import Killed, reply
+from tests.waiting import until_someone_waits_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from openloop.actions.claims import Work
+    from openloop.actions.model_calls import Begun
+    from openloop.storage.budgets import Limits
+    from openloop.storage.database import Database
+    from tests.make import Clock, Stage
+
+# A dollar per thousand tokens, in and out.
+FACTS = ModelFacts(
+    model=make.MODEL,
+    provider="ollama",
+    price=Price(input_per_million=Decimal(1000), output_per_million=Decimal(1000)),
+    max_output_tokens=10_000,
+    context_window=100_000,
+)
+CALL = Decimal("1.1")
+"""What a call of 100 tokens in and 1,000 out reserves."""
+
+
+async def begin(
+    stage: Stage,
+    work: Work,
+    limits: Limits,
+    *,
+    facts: ModelFacts = FACTS,
+    input_tokens: int = 100,
+    output_limit: int = 1000,
+) -> Begun:
+    """Reserve for the first model call of a claimed run."""
+    assert work.run is not None
+    return await model_calls.begin(
+        stage.database,
+        work,
+        work.run,
+        seq=1,
+        facts=facts,
+        input_tokens=input_tokens,
+        output_limit=output_limit,
+        limits=limits,
+        context=None if work.steps else {"system": "s", "request": "r"},
+        steering=[],
+        taken=[message.id for message in work.unread],
+        status=None,
+    )
+
+
+def used(input_tokens: int, output_tokens: int) -> ModelReply:
+    return reply("done", usage=(input_tokens, output_tokens))
+
+
+async def answer(stage: Stage, work: Work, begun: Begun, said: ModelReply) -> None:
+    """Finish a run with what its only call used, at a dollar per thousand tokens."""
+    assert work.run is not None
+    cost = Decimal(said.usage.input_tokens + said.usage.output_tokens) / 1000
+    await endings.answer(
+        stage.database,
+        work,
+        work.run,
+        begun=begun,
+        reply=said,
+        cost_usd=None if said.usage.assumed else cost,
+        say=None,
+        status=None,
+    )
+
+
+async def claimed(stage: Stage, count: int) -> list[Work]:
+    """As many claimed runs, each in a thread of its own."""
+    refs = [await stage.mention(root=f"root-{n}") for n in range(count)]
+    return [await stage.claim(ref) for ref in refs]
+
+
+@asynccontextmanager
+async def nothing_above_the_limit(stage: Stage) -> AsyncGenerator[list[Decimal]]:
+    """Look at every budget row again and again while the block runs."""
+    highest: list[Decimal] = []
+    done = asyncio.Event()
+
+    async def check() -> None:
+        while not done.is_set():
+            async with stage.tx() as tx:
+                rows = await tx.tuples(
+                    "SELECT axis, settled_usd + reserved_usd, limit_usd FROM budgets"
+                )
+            for axis, spent, limit in rows:
+                assert limit is None or spent <= limit, (axis, spent, limit)
+                highest.append(spent)
+
+    checking = asyncio.create_task(check())
+    try:
+        yield highest
+    finally:
+        done.set()
+        await checking
+
+
+# --- at once -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", ["workspace", "agent"])
+async def test_fifty_calls_at_once_get_what_the_budget_affords(stage: Stage, axis: str) -> None:
+    works = await claimed(stage, 50)
+    limits = make.limits(**{axis: "5.7"})  # five of 1.1, and less than 256 tokens are left
+
+    async with nothing_above_the_limit(stage) as highest:
+        begun = await asyncio.gather(
+            *(begin(stage, work, limits) for work in works), return_exceptions=True
+        )
+
+    admitted = [each for each in begun if not isinstance(each, BaseException)]
+    refused = [each for each in begun if isinstance(each, BudgetExhausted)]
+    assert len(admitted) == 5
+    assert {each.reserved_usd for each in admitted} == {CALL}
+    assert len(refused) == 45, begun
+    assert {each.axis for each in refused} == {axis}
+    assert max(highest, default=0) <= Decimal("5.7")
+    rows = await stage.budgets()
+    assert rows[axis].reserved_usd == CALL * 5
+
+
+async def test_whatever_they_use_no_instant_is_above_the_limit(stage: Stage) -> None:
+    """Calls that reserve and settle all at once, each using another part of what it reserved."""
+    works = await claimed(stage, 40)
+    limits = make.limits(workspace="9", agent="8", run="1.5")
+
+    async def call(work: Work, number: int) -> Decimal:
+        try:
+            begun = await begin(stage, work, limits)
+        except BudgetExhausted:
+            return Decimal(0)
+        said = used(100, max(1, begun.max_tokens * (10 + number % 10 * 10) // 100))
+        await answer(stage, work, begun, said)
+        return Decimal(said.usage.input_tokens + said.usage.output_tokens) / 1000
+
+    async with nothing_above_the_limit(stage):
+        costs = await asyncio.gather(*(call(work, n) for n, work in enumerate(works)))
+
+    rows = await stage.budgets()
+    for axis in ("workspace", "agent"):
+        assert rows[axis].settled_usd == sum(costs)
+        assert rows[axis].reserved_usd == 0
+        assert rows[axis].overrun_usd == 0
+    # What is left affords no useful answer: 100 tokens in and 256 out are 0.356 dollars.
+    assert Decimal(8) - rows["agent"].settled_usd < Decimal("1.5")
+
+
+async def test_of_two_calls_for_the_last_of_a_budget_one_waits_and_gets_less(
+    stage: Stage,
+) -> None:
+    first, second = await claimed(stage, 2)
+    limits = make.limits(workspace="1.6")
+    async with stage.tx() as tx:
+        await budgets.open_rows(
+            tx, stage.workspace, agent_id=first.run.agent_id, run_id=first.run.id
+        )
+
+    async with stage.tx() as tx:  # somebody reserves...
+        await tx.run(
+            """
+            UPDATE budgets SET limit_usd = 1.6, reserved_usd = 1.1 WHERE axis = 'workspace'
+            """
+        )
+        other = asyncio.create_task(begin(stage, second, limits))
+        await until_someone_waits_for(tx)  # ...when a second call wants to
+
+    assert (await other).max_tokens == 400  # 0.5 dollars are left, 0.1 of them for the input
+
+
+async def test_deadlocks_do_not_happen_between_agents(database: Database) -> None:
+    """The sweep settles what two agents left behind while both of them make calls."""
+    stage = await make.stage(database)
+    second_agent = {**make.AGENT, "surfaces": [{"type": "slack", "channel": "#QA"}]}
+    await make.applied_agent(database, stage.workspace, second_agent, name="quality")
+    limits = make.limits(workspace="1000", agent="1000", run="10")
+    left = [
+        await stage.claim(await stage.mention(root=f"left-{n}", channel=channel))
+        for n, channel in enumerate([make.CHANNEL, "QA"] * 4)
+    ]
+    for work in left:
+        await begin(stage, work, limits)
+    await _let_reservations_lapse(stage)
+    busy = [
+        await stage.claim(await stage.mention(root=f"busy-{n}", channel=channel))
+        for n, channel in enumerate([make.CHANNEL, "QA"] * 8)
+    ]
+
+    async def call(work: Work) -> None:
+        await answer(stage, work, await begin(stage, work, limits), used(100, 500))
+
+    settled, *_ = await asyncio.gather(
+        model_calls.settle_lapsed(stage.database, stage.workspace, limit=100),
+        *(call(work) for work in busy),
+    )
+
+    assert settled == 8
+    rows = await stage.budgets()
+    assert rows["workspace"].settled_usd == CALL * 8 + Decimal("0.6") * 16
+    assert rows["workspace"].reserved_usd == 0
+
+
+async def test_the_sweep_holds_the_rows_of_one_agent_at_a_time(database: Database) -> None:
+    """Else it would hold the workspace's row while it waits for an agent that waits for it."""
+    stage = await make.stage(database)
+    second_agent = {**make.AGENT, "surfaces": [{"type": "slack", "channel": "#QA"}]}
+    await make.applied_agent(database, stage.workspace, second_agent, name="quality")
+    limits = make.limits(workspace="1000", agent="1000", run="10")
+    for channel in (make.CHANNEL, "QA"):
+        work = await stage.claim(await stage.mention(root="left", channel=channel))
+        await begin(stage, work, limits)
+    await _let_reservations_lapse(stage)
+
+    async with stage.tx() as tx:  # the second agent's row is taken...
+        assert work.run is not None
+        await tx.run(
+            "SELECT FROM budgets WHERE axis = 'agent' AND subject = %(id)s FOR UPDATE",
+            {"id": work.run.agent_id},
+        )
+        sweep = asyncio.create_task(
+            model_calls.settle_lapsed(stage.database, stage.workspace, limit=100)
+        )
+        await until_someone_waits_for(tx)  # ...and the sweep has come to it...
+        await tx.run("SELECT FROM budgets WHERE axis = 'workspace' FOR UPDATE NOWAIT")
+
+    assert await sweep == 2
+
+
+async def _let_reservations_lapse(stage: Stage) -> None:
+    async with stage.tx() as tx:
+        await tx.run("UPDATE reservations SET lease_until = openloop.now() - interval '1 second'")
+
+
+# --- crashes -------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_nobody_heard_of_again_is_settled_at_full_by_the_sweep(
+    stage: Stage, clock: Clock
+) -> None:
+    [work] = await claimed(stage, 1)
+    await begin(stage, work, make.limits(workspace="10"))
+    sweep = Sweep(stage.database, stage.configuration, lambda _: None)
+
+    await sweep.once()
+    assert (await stage.budgets())["workspace"].reserved_usd == CALL
+    await clock.advance(minutes=11)
+    await sweep.once()
+
+    rows = await stage.budgets()
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
+    assert (await stage.runs())[0].cost_usd == CALL
+    [told] = await stage.audit("budget")
+    assert (told.kind, told.detail["charged_usd"]) == ("budget.assumed", "1.100000")
+
+
+async def test_a_resumed_step_settles_what_was_left_and_reserves_anew(stage: Stage) -> None:
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    await begin(stage, work, make.limits(workspace="10"))
+    await stage.lapse(ref)
+
+    again = await stage.claim(ref)
+    begun = await begin(stage, again, make.limits(workspace="10"))
+    rows = await stage.budgets()
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, CALL)
+
+    await answer(stage, again, begun, used(100, 400))
+
+    rows = await stage.budgets()
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL + Decimal("0.5"), 0)
+    assert (await stage.run_of(ref)).cost_usd == CALL + Decimal("0.5")
+
+
+async def test_of_the_sweep_and_the_answer_only_one_settles(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+
+    async with stage.tx() as tx:  # the sweep is settling...
+        settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
+        assert settled is not None
+        late = asyncio.create_task(answer(stage, work, begun, used(100, 400)))
+        await until_someone_waits_for(tx)  # ...when the answer comes after all
+
+    await late
+    rows = await stage.budgets()
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
+
+
+async def test_settling_twice_changes_nothing(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+
+    results = await asyncio.gather(*(_settle(stage, begun) for _ in range(8)))
+
+    assert sum(results) == 1
+    rows = await stage.budgets()
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
+
+
+async def _settle(stage: Stage, begun: Begun) -> bool:
+    async with stage.tx() as tx:
+        settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
+    return settled is not None
+
+
+async def test_a_reservation_whose_transaction_is_cut_is_none(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    with pytest.raises(Unavailable):
+        async with stage.tx() as tx:
+            await budgets.open_rows(
+                tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id
+            )
+            raise Unavailable("cut")
+
+    assert await stage.budgets() == {}
+
+
+async def test_a_worker_that_dies_in_the_model_call_costs_no_more_than_both_calls(
+    stage: Stage,
+) -> None:
+    ref = await stage.mention()
+
+    async def die(request: object) -> None:
+        stage.models.before = None
+        raise Killed
+
+    stage.models.before = die
+    with pytest.raises(Killed):
+        await stage.work(ref)
+    held = (await stage.budgets())["run"].reserved_usd
+    assert held > 0
+
+    await stage.sweep_and_work(ref)
+
+    rows = await stage.budgets()
+    assert rows["run"].reserved_usd == 0
+    assert rows["run"].settled_usd == held + Decimal("0.0014")  # 100 in and 20 out
+    assert stage.surface.said == ["All done."]
+
+
+# --- what is charged -----------------------------------------------------------------------------
+
+
+async def test_usage_that_nobody_counted_is_charged_in_full(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+
+    await answer(stage, work, begun, reply("done", usage=None))
+
+    rows = await stage.budgets()
+    assert rows["workspace"].settled_usd == CALL
+    assert await stage.kinds("budget") == ["budget.assumed"]
+
+
+async def test_usage_above_the_reservation_is_booked_apart_and_told(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+
+    await answer(stage, work, begun, used(700, 1000))
+
+    row = (await stage.budgets())["workspace"]
+    assert (row.settled_usd, row.overrun_usd, row.reserved_usd) == (CALL, Decimal("0.6"), 0)
+    assert (await stage.runs())[0].cost_usd == Decimal("1.7")
+    [told] = await stage.audit("budget")
+    assert (told.kind, told.detail["charged_usd"]) == ("budget.overrun", "1.700000")
+
+
+@pytest.mark.parametrize(("sent", "charged"), [(True, CALL), (False, Decimal(0))])
+async def test_a_failed_call_costs_its_reservation_if_it_was_sent(
+    stage: Stage, *, sent: bool, charged: Decimal
+) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+    assert work.run is not None
+
+    await model_calls.fail(
+        stage.database, work, work.run, begun.reservation_id, sent=sent, code="model_unavailable"
+    )
+
+    row = (await stage.budgets())["workspace"]
+    assert (row.settled_usd, row.reserved_usd) == (charged, 0)
+
+
+async def test_each_attempt_reserves_by_itself(stage: Stage) -> None:
+    stage.models.turns = [
+        ModelUnavailable("cut off", sent=True),
+        ModelOverloaded("busy"),
+        reply("All done."),
+    ]
+    ref = await stage.mention()
+    for _ in range(3):
+        await stage.work(ref)
+        await stage.lapse(ref)
+
+    async with stage.tx() as tx:
+        costs = await tx.tuples("SELECT cost_usd, assumed, state FROM reservations ORDER BY id")
+        full = await tx.value("SELECT max(amount_usd) FROM reservations")
+    assert [state for _, _, state in costs] == ["settled"] * 3
+    assert [(cost, assumed) for cost, assumed, _ in costs] == [
+        (full, True),
+        (0, False),
+        (Decimal("0.0014"), False),
+    ]
+    assert stage.surface.said == ["All done."]
+    keys = {request.idempotency_key for request in stage.models.requests}
+    assert len(keys) == 3
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axis", ["workspace", "agent", "run"])
+async def test_each_axis_bounds_the_answer(stage: Stage, axis: str) -> None:
+    [work] = await claimed(stage, 1)
+
+    begun = await begin(stage, work, make.limits(**{axis: "0.6"}))
+
+    assert begun.max_tokens == 500  # 0.6 dollars less 0.1 for the input
+    assert begun.reserved_usd == Decimal("0.6")
+
+
+@pytest.mark.parametrize(("limit", "lands"), [("0.356", False), ("0.355999", True)])
+async def test_under_256_tokens_nothing_is_reserved(
+    stage: Stage, *, limit: str, lands: bool
+) -> None:
+    [work] = await claimed(stage, 1)
+    if not lands:
+        assert (await begin(stage, work, make.limits(run=limit))).max_tokens == 256
+        return
+    with pytest.raises(BudgetExhausted) as refused:
+        await begin(stage, work, make.limits(run=limit))
+    assert refused.value.axis == "run"
+    assert (await stage.budgets())["run"].reserved_usd == 0
+    async with stage.tx() as tx:
+        assert await tx.value("SELECT count(*) FROM reservations") == 0
+
+
+async def test_a_free_model_is_not_bounded_by_an_empty_budget(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    free = replace(FACTS, price=Price(input_per_million=Decimal(0), output_per_million=Decimal(0)))
+
+    begun = await begin(stage, work, make.limits(workspace="0.000001"), facts=free)
+
+    assert (begun.max_tokens, begun.reserved_usd) == (1000, 0)
+
+
+async def test_the_answer_is_never_longer_than_the_model_or_the_manifest_allows(
+    stage: Stage,
+) -> None:
+    one, two = await claimed(stage, 2)
+    short = replace(FACTS, max_output_tokens=300)
+
+    assert (await begin(stage, one, make.limits(), facts=short)).max_tokens == 300
+    assert (await begin(stage, two, make.limits(), output_limit=700)).max_tokens == 700
+
+
+async def test_lowering_a_limit_counts_for_the_next_reservation(stage: Stage) -> None:
+    first, second, third = await claimed(stage, 3)
+    await begin(stage, first, make.limits(workspace="10"))
+
+    begun = await begin(stage, second, make.limits(workspace="1.7"))
+    assert begun.max_tokens == 500  # 0.6 are left, 0.1 of them for the input
+    with pytest.raises(BudgetExhausted):
+        await begin(stage, third, make.limits(workspace="1"))
+
+    row = (await stage.budgets())["workspace"]
+    assert row.settled_usd + row.reserved_usd == Decimal("1.7")
+
+
+async def test_a_new_month_is_a_new_budget_and_a_run_is_its_own_period(
+    stage: Stage, clock: Clock
+) -> None:
+    first, second = await claimed(stage, 2)
+    begun = await begin(stage, first, make.limits(workspace="1.2", run="1.2"))
+    with pytest.raises(BudgetExhausted):
+        await begin(stage, second, make.limits(workspace="1.2", run="1.2"))
+
+    await clock.advance(days=31)
+    await stage.lapse(second.claim.ref)
+    again = await stage.claim(second.claim.ref)
+    await begin(stage, again, make.limits(workspace="1.2", run="1.2"))
+    await stage.lapse(first.claim.ref)
+    async with stage.tx() as tx:
+        await budgets.settle(tx, begun.reservation_id, cost_usd=Decimal("0.5"), usage=None)
+        months = await tx.tuples(
+            """
+            SELECT settled_usd, reserved_usd FROM budgets WHERE axis = 'workspace' ORDER BY period
+            """
+        )
+
+    assert months == [(Decimal("0.5"), 0), (0, CALL)]
+
+
+async def test_a_run_at_its_limit_lands_and_keeps_what_it_has(database: Database) -> None:
+    stage = await make.stage(
+        database,
+        agent={
+            "budget": {"monthly_usd": 50, "per_task_usd": 0.05},
+            "tools": [{"name": "github", "type": "native", "permissions": ["issues:read"]}],
+            "approvals": {},
+        },
+    )
+    stage.models.turns = [
+        reply("I found the cause.", make.READ, usage=(1500, 1000)),
+        reply("never said"),
+    ]
+    ref = await stage.mention()
+
+    await stage.work(ref)
+
+    run = await stage.run_of(ref)
+    assert (run.state, run.outcome, run.error_code) == (RunState.DONE, "landed", "budget_exhausted")
+    [said] = stage.surface.said
+    assert said.startswith("I found the cause.")
+    assert "run budget" in said
+    assert len(stage.models.requests) == 1
+    rows = await stage.budgets()
+    assert rows["run"].settled_usd + rows["run"].reserved_usd <= Decimal("0.05")
+
+
+async def test_a_model_without_a_price_is_not_called(database: Database) -> None:
+    stage = await make.stage(database, agent={"model_policy": {"default": "openai/unheard-of"}})
+    ref = await stage.mention()
+
+    await stage.work(ref)
+
+    assert (await stage.run_of(ref)).error_code == "model_unpriced"
+    assert stage.models.requests == []
+    assert "price" in stage.surface.said[0]
+
+
+async def test_waiting_runs_hold_no_reservation(stage: Stage) -> None:
+    ref, _ = await stage.hold()
+
+    assert (await stage.run_of(ref)).state is RunState.WAITING
+    assert (await stage.budgets())["workspace"].reserved_usd == 0
+
+
+async def test_the_steps_of_a_run_end_at_their_limit(database: Database) -> None:
+    stage = await make.stage(database, agent={"limits": {"steps": 3}})
+    stage.models.turns = [reply("Again.", ("github__nothing", "{}"))]
+    ref = await stage.mention()
+
+    await stage.work(ref)
+
+    run = await stage.run_of(ref)
+    assert (run.outcome, run.error_code) == ("landed", "limit_steps")
+    assert len(stage.models.requests) == 3
+
+
+async def test_a_call_that_is_made_again_is_no_step_more(database: Database) -> None:
+    stage = await make.stage(database, agent={"limits": {"steps": 1}})
+    stage.models.turns = [ModelOverloaded("busy"), reply("All done.")]
+    ref = await stage.mention()
+
+    await stage.work(ref)
+    await stage.sweep_and_work(ref)
+
+    assert stage.surface.said == ["All done."]
+
+
+async def test_the_plan_and_its_settlement_are_one_commit(stage: Stage) -> None:
+    [work] = await claimed(stage, 1)
+    begun = await begin(stage, work, make.limits(workspace="10"))
+    assert work.run is not None
+
+    def judge(_: object) -> list[calls.Judged]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await calls.plan(
+            stage.database,
+            stage.configuration,
+            work,
+            work.run,
+            begun=begun,
+            reply=used(100, 400),
+            cost_usd=Decimal("0.5"),
+            judge=judge,
+        )
+
+    assert (await stage.budgets())["workspace"].reserved_usd == CALL
+    again = await claims.look_again(stage.database, stage.configuration, work)
+    assert again.steps[-1].state == "started"
+
+
+def test_usage_knows_its_parts() -> None:
+    with pytest.raises(ValueError, match="cached"):
+        Usage(input_tokens=1, output_tokens=1, cached_tokens=2)

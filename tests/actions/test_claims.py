@@ -1,0 +1,399 @@
+"""Claims: one worker at a time, nothing by one that was declared dead, no wake lost."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openloop.actions import calls, claims, effects, endings, model_calls
+from openloop.domain.errors import LostClaim
+from openloop.domain.ids import new_id
+from openloop.domain.run import RunState
+from openloop.domain.tool import ToolResult
+from openloop.runtime import turn
+from openloop.runtime.worker import Worker
+from openloop.storage import conversations
+from tests import make
+from tests.runtime.fakes import reply
+from tests.waiting import until, until_someone_waits_for
+
+if TYPE_CHECKING:
+    from openloop.actions.claims import Work
+    from openloop.actions.model_calls import Begun
+    from openloop.domain.conversation import ConversationRef
+    from tests.make import Clock, Stage
+
+
+async def begin(stage: Stage, work: Work, *, seq: int = 1) -> Begun:
+    """Begin the first model call of a claimed run."""
+    assert work.run is not None
+    assert work.governing is not None
+    return await model_calls.begin(
+        stage.database,
+        work,
+        work.run,
+        seq=seq,
+        facts=stage.kit().prices(work.governing.workspace).get(make.MODEL),
+        input_tokens=100,
+        output_limit=1000,
+        limits=make.limits(run="5"),
+        context={"system": "s", "request": "r"} if seq == 1 and not work.steps else None,
+        steering=[],
+        taken=[message.id for message in work.unread],
+        status=None,
+    )
+
+
+async def test_of_two_workers_one_gets_the_conversation(stage: Stage) -> None:
+    ref = await stage.mention()
+
+    async with stage.tx() as tx:  # one worker is claiming...
+        assert await conversations.claim(tx, ref, worker=new_id()) is not None
+        second = asyncio.create_task(
+            claims.take(stage.database, stage.configuration, ref, worker=new_id())
+        )
+        await until_someone_waits_for(tx)  # ...when the other does
+
+    assert await second is None
+
+
+async def test_many_workers_never_hold_a_conversation_together(stage: Stage) -> None:
+    ref = await stage.mention()
+    inside, most = 0, 0
+    all_tried = asyncio.Event()
+
+    async def work(request: object) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await all_tried.wait()
+        inside -= 1
+
+    stage.models.before = work
+    workers = [asyncio.create_task(stage.work(ref)) for _ in range(12)]
+    await until(lambda: sum(task.done() for task in workers) >= 11)
+    all_tried.set()
+    await asyncio.gather(*workers)
+
+    assert most == 1
+    assert stage.surface.said == ["All done."]
+
+
+async def test_nothing_is_claimed_where_nothing_is_due(stage: Stage) -> None:
+    ref = await stage.mention()
+    await stage.work(ref)
+
+    assert await claims.take(stage.database, stage.configuration, ref, worker=new_id()) is None
+
+
+async def test_a_lapsed_lease_is_free_again_and_a_renewed_one_is_not(
+    stage: Stage, clock: Clock
+) -> None:
+    ref = await stage.mention()
+    first = await stage.claim(ref)
+    await clock.advance(seconds=4)
+    async with stage.tx() as tx:
+        await conversations.renew(tx, first.claim.worker, [ref.id])
+    await clock.advance(seconds=4)
+    assert await claims.take(stage.database, stage.configuration, ref, worker=new_id()) is None
+
+    await clock.advance(seconds=4)
+    second = await stage.claim(ref)
+
+    assert second.claim.epoch == first.claim.epoch + 1
+    async with stage.tx() as tx:  # the first wakes up late, and renews what is not its own any more
+        await conversations.renew(tx, first.claim.worker, [ref.id])
+    await clock.advance(seconds=7)
+    assert await claims.take(stage.database, stage.configuration, ref, worker=new_id())
+
+
+# --- the fence -----------------------------------------------------------------------------------
+
+
+async def overtaken(stage: Stage, ref: ConversationRef) -> None:
+    """Declare whoever holds the conversation dead, and let another worker take it."""
+    await stage.lapse(ref)
+    await stage.claim(ref)
+
+
+async def everything(stage: Stage) -> list[object]:
+    """Every row that a run could have written, for comparison."""
+    tables = ("runs", "steps", "messages", "approvals", "outbox", "budgets", "reservations")
+    async with stage.tx() as tx:
+        found: list[object] = [
+            await tx.tuples(f"SELECT * FROM {table} ORDER BY 1, 2, 3")  # noqa: S608
+            for table in (*tables, "memories", "audit_events")
+        ]
+    return found
+
+
+async def test_a_worker_that_was_declared_dead_begins_no_model_call(stage: Stage) -> None:
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    await overtaken(stage, ref)
+    before = await everything(stage)
+
+    with pytest.raises(LostClaim):
+        await begin(stage, work)
+
+    assert await everything(stage) == before
+
+
+@pytest.mark.parametrize("what", ["answer", "plan", "fail", "end", "park", "look_again"])
+async def test_a_worker_that_was_declared_dead_writes_nothing(stage: Stage, what: str) -> None:
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    begun = await begin(stage, work)
+    run = await stage.run_of(ref)
+    await overtaken(stage, ref)
+    before = await everything(stage)
+    said, cost = reply("late"), Decimal("0.001")
+    database = stage.database
+
+    actions = {
+        "answer": lambda: endings.answer(
+            database, work, run, begun=begun, reply=said, cost_usd=cost, say=None, status=None
+        ),
+        "plan": lambda: calls.plan(
+            database,
+            stage.configuration,
+            work,
+            run,
+            begun=begun,
+            reply=said,
+            cost_usd=cost,
+            judge=lambda _: [],
+        ),
+        "fail": lambda: model_calls.fail(
+            database, work, run, begun.reservation_id, sent=True, code="model_unavailable"
+        ),
+        "end": lambda: endings.end(
+            database, work, run, RunState.FAILED, outcome="failed", by=work.agent
+        ),
+        "park": lambda: claims.park(database, work, run, wake_at=None),
+        "look_again": lambda: claims.look_again(database, stage.configuration, work),
+    }
+    with pytest.raises(LostClaim):
+        await actions[what]()
+
+    assert await everything(stage) == before
+
+
+@pytest.mark.parametrize("what", ["begin", "finish", "refuse", "expire", "put_back", "unknown"])
+async def test_a_worker_that_was_declared_dead_makes_no_effect(stage: Stage, what: str) -> None:
+    ref, token = await stage.hold()
+    await stage.press("approve", by="anna", token=token)
+    work = await stage.claim(ref)
+    assert work.run is not None
+    run, [approval] = work.run, work.approvals
+    step = next(step for step in work.steps if step.seq == approval.step_seq)
+    await overtaken(stage, ref)
+    before = await everything(stage)
+    database, done = stage.database, ToolResult.done("x")
+
+    actions = {
+        "begin": lambda: effects.begin(
+            database,
+            stage.configuration,
+            work,
+            run,
+            step,
+            approval,
+            recheck=lambda _, __: None,
+        ),
+        "finish": lambda: effects.finish(database, work, run, step, done, approval=approval),
+        "refuse": lambda: effects.refuse(database, work, run, step, approval),
+        "expire": lambda: effects.expire(database, work, run, approval),
+        "put_back": lambda: effects.put_back(database, work, run, step, approval),
+        "unknown": lambda: effects.mark_unknown(
+            database, stage.configuration, work, run, step, approval
+        ),
+    }
+    with pytest.raises(LostClaim):
+        await actions[what]()
+
+    assert await everything(stage) == before
+
+
+async def test_a_late_worker_does_not_let_go_of_what_another_holds(stage: Stage) -> None:
+    ref = await stage.mention()
+    late = await stage.claim(ref)
+    await overtaken(stage, ref)
+
+    assert not await claims.release(stage.database, late.claim)
+    await claims.release_failed(stage.database, late.claim, after_seconds=0)
+    await claims.hand_over(stage.database, late.claim)
+
+    assert await claims.take(stage.database, stage.configuration, ref, worker=new_id()) is None
+
+
+async def test_a_fence_holds_off_a_claim_until_its_transaction_ends(stage: Stage) -> None:
+    """Without the lock, the second worker would claim between the check and the write."""
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    await stage.lapse(ref)
+
+    async with stage.tx() as tx:  # the first worker is about to write...
+        await conversations.fence(tx, work.claim)
+        second = asyncio.create_task(stage.claim(ref))
+        await until_someone_waits_for(tx)  # ...when the second takes over
+
+    assert (await second).claim.epoch == work.claim.epoch + 1
+
+
+# --- wakes ---------------------------------------------------------------------------------------
+
+
+async def test_a_message_between_reading_and_letting_go_is_not_lost(stage: Stage) -> None:
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    await stage.say("one more thing", addressed="followup")
+
+    assert not await claims.release(stage.database, work.claim)
+
+    again = await claims.look_again(stage.database, stage.configuration, work)
+    assert [message.text for message in again.unread] == ["please open an issue", "one more thing"]
+    assert await claims.release(stage.database, again.claim)
+
+
+async def test_a_message_during_the_last_model_call_opens_the_next_run(stage: Stage) -> None:
+    ref = await stage.mention("first")
+
+    async def say_more(request: object) -> None:
+        stage.models.before = None
+        await stage.say("second", addressed="followup", by="anna")
+
+    stage.models.before = say_more
+    await stage.work(ref)
+
+    second, first = await stage.runs()
+    assert (first.request, first.state) == ("first", RunState.DONE)
+    assert (second.request, second.state) == ("second", RunState.DONE)
+    assert second.requested_by.id == "U0ANNA"
+    texts = [request.messages[-1].content for request in stage.models.requests]
+    assert [text.count("second") for text in texts] == [0, 1]
+
+
+async def test_a_guest_does_not_get_in_behind_a_run_that_ends(stage: Stage) -> None:
+    """What came too late opens the next run only if its author may ask."""
+    ref = await stage.mention("first")
+    stage.surface.kinds["U0GUEST"] = "guest"
+
+    async def say_more(request: object) -> None:
+        stage.models.before = None
+        await stage.say("and delete everything", addressed="followup", by="guest")
+
+    stage.models.before = say_more
+    await stage.work(ref)
+
+    assert len(stage.models.requests) == 1
+    assert [run.state for run in await stage.runs()] == [RunState.DECLINED, RunState.DONE]
+
+
+async def test_a_stop_that_comes_too_late_does_not_stop_the_next_run(stage: Stage) -> None:
+    ref = await stage.mention("first")
+
+    async def stop(request: object) -> None:
+        stage.models.before = None
+        await stage.say("stop", addressed="followup")
+        await stage.say("second", addressed="followup")
+
+    stage.models.before = stop
+    await stage.work(ref)
+
+    assert [(run.request, run.state) for run in await stage.runs()] == [
+        ("second", RunState.DONE),
+        ("first", RunState.DONE),
+    ]
+
+
+async def test_what_is_said_after_a_stop_is_a_request_of_its_own(stage: Stage) -> None:
+    ref = await stage.mention("first")
+    await stage.say("also that")
+    await stage.say("stop")
+    await stage.say("rather do this")
+
+    await stage.work(ref)
+
+    assert [(run.request, run.state) for run in await stage.runs()] == [
+        ("rather do this", RunState.DONE),
+        ("first", RunState.CANCELLED),
+    ]
+    assert len(stage.models.requests) == 1
+
+
+async def test_a_guest_who_asks_first_takes_nobody_else_down(stage: Stage) -> None:
+    stage.surface.kinds["U0GUEST"] = "guest"
+    ref = await stage.mention("a guest asks", by="guest")
+    await stage.say("a member asks", by="anna")
+
+    await stage.work(ref)
+
+    assert [(run.request, run.state) for run in await stage.runs()] == [
+        ("a member asks", RunState.DONE),
+        ("a guest asks", RunState.DECLINED),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["guest", "external", "bot", "deactivated", "unknown"])
+async def test_whoever_is_no_member_neither_wakes_nor_steers(stage: Stage, kind: str) -> None:
+    stage.surface.kinds["U0OTHER"] = kind  # pyright: ignore[reportArgumentType]
+    ref = await stage.mention("ignored request", by="other")
+    await stage.work(ref)
+    assert (await stage.run_of(ref)).state is RunState.DECLINED
+    assert stage.surface.performed == []
+
+    other = await stage.mention("asked", root="root-2")
+    await stage.say("ignored steering", by="other", root="root-2")
+    await stage.say("stop", by="other", root="root-2")
+    await stage.work(other)
+
+    assert (await stage.run_of(other)).state is RunState.DONE
+    assert "ignored" not in repr(stage.models.requests)
+
+
+async def test_a_worker_that_shuts_down_hands_its_run_over(stage: Stage) -> None:
+    stage.models.turns = [reply("Reading.", make.READ), reply("All done.")]
+    ref = await stage.mention()
+    worker = Worker(stage.kit())
+
+    async def stop(key: str) -> None:
+        worker.stop()
+
+    stage.tracker.before = stop
+    await worker.advance(ref)
+    assert (await stage.run_of(ref)).state is RunState.WORKING
+
+    await stage.work(ref)  # at once: nothing has to lapse
+
+    assert stage.surface.said == ["All done."]
+    assert len(stage.tracker.reads) == 1
+
+
+async def test_a_surface_that_is_not_configured_leaves_the_run_queued(stage: Stage) -> None:
+    ref = await stage.mention()
+    kit = stage.kit()
+    nothing = make.without_surfaces(kit)
+
+    assert await turn.advance(nothing, await stage.claim(ref, nothing))
+    assert (await stage.run_of(ref)).state is RunState.QUEUED
+
+    await stage.sweep_and_work(ref)
+    assert stage.surface.said == ["All done."]
+    assert "run.started" in await stage.kinds("run")
+
+
+async def test_failures_before_a_success_are_forgiven(stage: Stage) -> None:
+    ref = await stage.mention()
+    work = await stage.claim(ref)
+    for _ in range(3):
+        await claims.release_failed(stage.database, work.claim, after_seconds=0)
+        work = await stage.claim(ref)
+    assert work.conversation.failures == 3
+
+    work = await claims.look_again(stage.database, stage.configuration, work)
+
+    assert work.conversation.failures == 0
