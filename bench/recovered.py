@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aftermath:
-    """How many of the asked questions came out how."""
+    """How many of the asked questions came out how; `at` is on the clock all processes share."""
 
     asked: int
     answered: int
+    last_answered_at: float
     twice: int
     left: int
     lost_deliveries: int
@@ -53,11 +54,13 @@ async def _ask(on: Stage, text: str, position: int) -> Said:
 
 async def aftermath(on: Stage, said: Sequence[Said], *, timeout_seconds: float) -> Aftermath:
     """Wait until all is answered and nothing is under way, or the time is over; then count."""
+    last_answered_at = 0.0
     async with on.rows() as rows:
         with contextlib.suppress(TimeoutError):  # what is missing then is counted
             async with asyncio.timeout(timeout_seconds):
                 for each in said:
-                    await on.slack.reply(each, timeout_seconds=timeout_seconds)
+                    reply = await on.slack.reply(each, timeout_seconds=timeout_seconds)
+                    last_answered_at = max(last_answered_at, reply.at)
                 await on.slack.ask("settled", timeout_seconds=timeout_seconds)
                 await rows.until(UNDER_WAY, 0, timeout_seconds=timeout_seconds)
         left = await rows.number(UNDER_WAY)
@@ -73,6 +76,7 @@ async def aftermath(on: Stage, said: Sequence[Said], *, timeout_seconds: float) 
     return Aftermath(
         asked=len(said),
         answered=sum(count > 0 and ts in finished for ts, count in counts.items()),
+        last_answered_at=last_answered_at,
         twice=sum(max(0, count - 1) for count in counts.values()),
         left=left,
         lost_deliveries=len(state.lost),

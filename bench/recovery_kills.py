@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
@@ -37,6 +38,9 @@ _STARTED: LiteralString = """
     WHERE s.state = 'started' AND r.state = 'working' AND s.epoch = c.epoch
       AND c.claimed_by IS NOT NULL
 """
+_POSTING: LiteralString = """
+    SELECT count(*) FROM outbox WHERE state = 'sending' AND op->>'op' <> 'SetStatus'
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +68,12 @@ async def _in_the_middle(on: Stage) -> list[Figure]:
     said = await ask_all(on, texts)
     async with on.rows() as rows:
         await until(lambda: _is_in_the_middle(rows), timeout_seconds=_PATIENCE_SECONDS)
-        sending = "SELECT count(*) FROM outbox WHERE state = 'sending'"
         killed_at: datetime = await rows.value("SELECT openloop.now()")
+        killed = time.perf_counter()
         kill(on.stack, "worker")
         # The lease of its claims has seconds to go: nobody has touched these rows since.
         hits = [Hit(run=r, worker=w, epoch=e) for r, w, e in await rows.all(_STARTED)]
-        sends = await rows.number(sending)
+        sends = await rows.number(_POSTING)
         after = await aftermath(on, said, timeout_seconds=_PATIENCE_SECONDS)
         resumed = await _first_resumed(rows, hits, killed_at)
         noted_twice = await rows.number(
@@ -84,6 +88,7 @@ async def _in_the_middle(on: Stage) -> list[Figure]:
         ),
         exactly("worker killed: workers that held these runs", len({h.worker for h in hits}), 1),
         note("worker killed: messages on their way to Slack", sends),
+        note("worker killed: last answer after the kill", after.last_answered_at - killed, "s"),
         Figure(
             name="worker killed: first of these runs resumed",
             kind=Kind.WALL,
@@ -119,6 +124,7 @@ async def _after_the_acks(on: Stage) -> list[Figure]:
     said = await ask_all(on, ["think"] * RUNS)
     await on.slack.ask("settled", timeout_seconds=_PATIENCE_SECONDS)
     kill(on.stack, "serve", "worker")
+    killed = time.perf_counter()
     async with on.rows() as rows:
         answered = await rows.number(
             "SELECT count(*) FROM conversations JOIN runs ON conversation_id = conversations.id"
@@ -128,6 +134,7 @@ async def _after_the_acks(on: Stage) -> list[Figure]:
     after = await aftermath(on, said, timeout_seconds=_PATIENCE_SECONDS)
     return [
         note(f"{accident}: answered before", answered),
+        note(f"{accident}: last answer after", after.last_answered_at - killed, "s"),
         *after.figures(accident),
     ]
 

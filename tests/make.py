@@ -7,6 +7,7 @@ courier, and the fakes of `tests.runtime.fakes` at the three ports (surface, mod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from copy import deepcopy
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 
 from openloop.actions import apply, claims
+from openloop.actions.calls import put_card
 from openloop.actions.configuration import Configuration
 from openloop.actions.intake import Intake
 from openloop.domain.audit import SYSTEM
@@ -41,15 +43,18 @@ from openloop.storage import (
     messages,
     outbox,
     principals,
+    rows,
     runs,
     steps,
 )
 from openloop.storage.budgets import Budget, Limits
 from openloop.tools.registry import Registry
-from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, reply
+from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, Killed, reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from psycopg.types.json import Jsonb
 
     from openloop.actions.apply import Applied
     from openloop.actions.claims import Work
@@ -64,7 +69,7 @@ if TYPE_CHECKING:
     from openloop.domain.step import Step
     from openloop.domain.surface import Addressed, InboundKind
     from openloop.models.client import GatewayClient
-    from openloop.plugin import Surface
+    from openloop.plugin import Surface, Tool
     from openloop.storage.database import Database, Transaction
     from openloop.storage.messages import Message
 
@@ -332,6 +337,16 @@ class Stage:
         assert work is not None, "somebody holds the conversation, or nothing is due"
         return work
 
+    async def claim_by_force(self, ref: ConversationRef) -> Work:
+        """Take a conversation in which nothing is due, as a timer does."""
+        async with self.tx() as tx:
+            await conversations.bump(tx, ref.id)
+        return await self.claim(ref)
+
+    async def take_in(self, event: Inbound) -> Received:
+        """Take in an event of this workspace, whatever its installation says."""
+        return await self.intake.take(event, self.workspace)
+
     async def work(self, ref: ConversationRef, kit: Kit | None = None) -> None:
         """Let a new worker do all that is due in the conversation."""
         await Worker(kit or self.kit()).advance(ref)
@@ -478,6 +493,40 @@ async def stage(
     )
 
 
+async def stage_of(
+    database: Database, like: Stage, name: str, *, workspace: Mapping[str, Any]
+) -> Stage:
+    """A second workspace in the same database, with the same platforms around it."""
+    id = await apply.ensure_workspace(database, name)
+    await applied_workspace(database, id, workspace, name=name)
+    return replace(like, workspace=id)
+
+
+async def killed_after_the_effect(stage: Stage, ref: ConversationRef) -> ConversationRef:
+    """A worker that died when the approved call had happened and nobody knew of it yet."""
+
+    async def die(key: str) -> None:
+        stage.tracker.after = None
+        raise Killed
+
+    stage.tracker.after = die
+    with contextlib.suppress(Killed):
+        await stage.work(ref)
+    assert (await stage.approval(ref)).state == "executing"
+    return ref
+
+
+def registry_of(*tools: Tool) -> Registry:
+    """A registry whose tracker has these tools only."""
+    toolset = replace(FakeTracker().toolset(), tools=tools)
+    return Registry((toolset, memory_toolset()))
+
+
+def as_json(value: object) -> Jsonb:
+    """A parameter for a jsonb column."""
+    return rows.json(value)
+
+
 def limits(
     *, workspace: str | None = None, agent: str | None = None, run: str | None = None
 ) -> Limits:
@@ -549,3 +598,4 @@ class Clock:
             )
 
 
+__all__ = ["put_card"]

@@ -167,8 +167,6 @@ async def test_whatever_they_use_no_instant_is_above_the_limit(stage: Stage) -> 
         assert rows[axis].settled_usd == sum(costs)
         assert rows[axis].reserved_usd == 0
         assert rows[axis].overrun_usd == 0
-    # What is left affords no useful answer: 100 tokens in and 256 out are 0.356 dollars.
-    assert Decimal(8) - rows["agent"].settled_usd < Decimal("1.5")
 
 
 async def test_of_two_calls_for_the_last_of_a_budget_one_waits_and_gets_less(

@@ -19,6 +19,7 @@ from openloop.domain.audit import SYSTEM
 from openloop.domain.principal import Role
 from openloop.integrations.console.surface import ConsoleSurface
 from openloop.models.client import GatewayClient
+from openloop.storage.database import Database
 from tests import make
 from tests.api.fakes import HelloSurface
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from openloop.domain.ids import WorkspaceId
     from openloop.plugin import Surface
-    from openloop.storage.database import Database
     from tests.make import Stage
 
 HOST = "127.0.0.1:8000"
@@ -137,3 +137,9 @@ async def empty(database: Database) -> AsyncIterator[Api]:
     workspace = await apply.ensure_workspace(database, "default")
     async with open_api(database, workspace) as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """The OpenAPI document; no database is needed for it."""
+    return create_api(make_kit(Database("postgresql:///nowhere"))).openapi()

@@ -81,9 +81,9 @@ async def test_two_workspaces_do_not_share_a_name(empty: Api, stage: Stage) -> N
 
 
 async def test_two_workspaces_do_not_share_a_slack_team(empty: Api, stage: Stage) -> None:
-    answer = await apply_files(empty, make.workspace_yaml(name="globex"))
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "installation_taken")
+    for verb in ("validate", "apply"):
+        answer = await apply_files(empty, make.workspace_yaml(name="globex"), verb=verb)
+        assert (answer.status_code, answer.json()["code"]) == (422, "installation_taken")
     assert (await apply_files(empty, make.agent_yaml(workspace="globex"))).json()["code"] == (
         "workspace_missing"
     )
@@ -131,7 +131,7 @@ async def test_every_problem_of_every_file_is_told_and_nothing_is_written(
     )
 
     problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (422, "yaml_duplicate_key")
+    assert (answer.status_code, problem["code"]) == (422, "manifest_invalid")
     files = {text.split(":")[0] for text in problem["problems"]}
     assert files == {"1.yaml", "2.yaml", "3.yaml"}
     assert await stage.kinds() == before

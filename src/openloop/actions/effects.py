@@ -20,6 +20,7 @@ from openloop.storage import approvals, audit, conversations, outbox, principals
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from uuid import UUID
 
     from openloop.actions.claims import Work
     from openloop.actions.configuration import Configuration, Governing
@@ -110,7 +111,7 @@ async def _go_stale(
     )
     result = ToolResult.refused(f"The approval is stale: {problem}. Ask again if it is needed.")
     await _finish_step(tx, step, run, result)
-    await put_settled(tx, workspace, approval, f"Not done: {problem}", run=run, work=work)
+    await put_settled(tx, workspace, approval, f"Not done: {problem}", run=run)
     await audit.append(
         tx,
         workspace,
@@ -152,7 +153,9 @@ async def finish(
                 result=as_output(result),
             )
             outcome = f"Done: {result.link}" if happened and result.link else _said(result)
-            row = await put_settled(tx, workspace, approval, outcome, run=run, work=work)
+            row = await put_settled(
+                tx, workspace, approval, outcome, run=run, sender=work.claim.worker
+            )
         if step.effect is not None and step.effect.leaves_us:
             await audit.append(
                 tx,
@@ -202,7 +205,7 @@ async def expire(database: Database, work: Work, run: Run, approval: Approval) -
         await approvals.move(
             tx, approval.id, before=[ApprovalState.PENDING], after=ApprovalState.EXPIRED
         )
-        await put_settled(tx, workspace, approval, "Expired: nobody decided", run=run, work=work)
+        await put_settled(tx, workspace, approval, "Expired: nobody decided", run=run)
         await audit.append(
             tx,
             workspace,
@@ -265,7 +268,7 @@ async def mark_unknown(
         await runs.set_state(tx, run.id, RunState.WAITING)
         await approvals.replace_token(tx, approval.id, hash_token(token))
         await put_settled(
-            tx, workspace, approval, "Unknown: the answer was lost, see below", run=run, work=work
+            tx, workspace, approval, "Unknown: the answer was lost, see below", run=run
         )
         await audit.append(
             tx,
@@ -300,9 +303,12 @@ async def put_settled(
     outcome: str,
     *,
     run: Run,
-    work: Work | None = None,
+    sender: UUID | None = None,
 ) -> OutboxRow | None:
-    """Settle every rendered copy of a card; the courier fills in where they are."""
+    """Settle every rendered copy of a card; the courier fills in where they are.
+
+    With `sender` the row that is returned has to be sent by the caller.
+    """
     if not await outbox.list_copies(tx, approval.id):
         return None
     return await outbox.put(
@@ -312,7 +318,7 @@ async def put_settled(
         Settle(message_id="", card=approval.card, outcome=outcome),
         run_id=run.id,
         approval_id=approval.id,
-        sender=work.claim.worker if work is not None else None,
+        sender=sender,
     )
 
 

@@ -134,7 +134,7 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
             tx, approval.id, before=[ApprovalState.EXECUTING], after=ApprovalState.UNKNOWN
         ):
             lost = "Unknown: the run ended before it was known whether this happened"
-            await put_settled(tx, work.workspace, approval, lost, run=run, work=work)
+            await put_settled(tx, work.workspace, approval, lost, run=run)
             await audit.append(
                 tx,
                 work.workspace,
@@ -149,7 +149,7 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
         if await approvals.move(
             tx, approval.id, before=open_states, after=ApprovalState.WITHDRAWN, reason=why
         ):
-            await put_settled(tx, work.workspace, approval, f"Withdrawn: {why}", run=run, work=work)
+            await put_settled(tx, work.workspace, approval, f"Withdrawn: {why}", run=run)
             await audit.append(
                 tx,
                 work.workspace,

@@ -18,7 +18,7 @@ from openloop.domain.manifest import (
 )
 from openloop.domain.manifest_agent import AgentManifest
 from openloop.domain.manifest_workspace import WorkspaceManifest
-from openloop.storage import agents, audit, conversations
+from openloop.storage import agents, audit, conversations, deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,6 +200,7 @@ async def _check(
             problems.add(invalid.code, *(invalid.problems or (str(invalid),)))
     names = {_agent(each).metadata.name for each in own}
     _check_places(live, names, resolved, problems)
+    await _check_installations(database, workspace, governed_by, resolved, problems)
     if given:
         _check_others(live, names, governed_by, problems)
     problems.refuse()
@@ -302,6 +303,25 @@ def _check_places(
                     f"{read.file.name}: {owner!r} answers in {place.surface} {called} already"
                 )
                 problems.add("place_taken", sentence)
+
+
+async def _check_installations(
+    database: Database,
+    workspace: WorkspaceId,
+    governed_by: WorkspaceManifest,
+    resolved: list[tuple[_Read, Resolved]],
+    problems: _Problems,
+) -> None:
+    """An installation of a platform (a Slack team) belongs to one workspace."""
+    slack = governed_by.spec.integrations.slack
+    wanted = {("slack", slack.team)} if slack is not None else set[tuple[str, str]]()
+    for _, agent in resolved:
+        wanted |= {(p.surface, p.tenant) for p, _ in agent.places if p.surface != apply.CONSOLE}
+    async with database.directory() as tx:
+        for surface, tenant in sorted(wanted):
+            if await deliveries.find_workspace(tx, surface, tenant) not in (None, workspace):
+                message = f"The {surface} installation {tenant} belongs to another workspace"
+                problems.add("installation_taken", message)
 
 
 def _check_others(

@@ -63,7 +63,7 @@ def get(
     limit: int,
     output: Format,
 ) -> None:
-    """List the newest approvals, or show one with exactly what will run."""
+    """List the newest approvals, or show exactly what one would run."""
     if approval_id is not None:
         _show(connect().get(f"/api/v1/approvals/{by_id('approval', approval_id)}"), output)
         return

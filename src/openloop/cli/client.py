@@ -85,6 +85,8 @@ class Client:
             headers["Idempotency-Key"] = str(uuid.uuid4())
         with self._answered(method, path, content, headers, SECONDS) as answer:
             read = answer.read(_MOST_ANSWER)
+            if answer.length:  # what was announced and did not come
+                raise http.client.IncompleteRead(read)
             _refuse_failure(answer.status, read)
         if not read:
             return None

@@ -15,7 +15,10 @@ def db() -> None:
 @db.command("migrate")
 @output_option
 def migrate(output: Format) -> None:
-    """Bring the database up to date; `up`, `serve` and `worker` do so by themselves."""
+    """Bring the database up to date.
+
+    `up`, `serve` and `worker` do so by themselves.
+    """
     from openloop.cli import local  # noqa: PLC0415  # --help imports no psycopg
 
     applied = [{"name": name} for name in local.migrate()]

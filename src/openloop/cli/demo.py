@@ -10,9 +10,9 @@ import click
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> int:
-    """Play the story: a mention becomes an approved, audited GitHub issue.
+    """Play the story: from a mention to an approved GitHub issue.
 
-    Everything runs on this machine, in a temporary directory; no account and no key is needed.
+    Every act in it is on record. Everything runs on this machine, in a temporary directory; no account and no key is needed.
     """
     # By name: the command line and the test kit are on one floor and do not import each other.
     return int(import_module("openloop.testing.demo").main(list(arguments)) or 0)

@@ -10,7 +10,7 @@ from openloop.cli.output import Format, output_option
 @click.command()
 @output_option
 def doctor(output: Format) -> int:
-    """Look whether everything works, and say what to do where it does not.
+    """Look whether everything works, and say what to do if not.
 
     A running server is not needed, and nothing is changed. The exit status is 1 where there is a
     problem; what is merely off or inactive is none.

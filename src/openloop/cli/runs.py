@@ -88,7 +88,7 @@ def get(
 @click.argument("run_id", metavar="ID")
 @output_option
 def describe(run_id: str, output: Format) -> None:
-    """Show a run: who asked, what it did, what it asked people, what it cost."""
+    """Show a run: who asked, what it did, what it cost."""
     _describe(run_id, output)
 
 

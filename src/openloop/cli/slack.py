@@ -26,7 +26,10 @@ def slack() -> None:
     help="Make it an agent in Slack's sense, with a stop button; Slack asks a paid plan for that.",
 )
 def manifest(url: str | None, name: str, *, socket: bool, agent_view: bool) -> None:
-    """Print the app to create at https://api.slack.com/apps, with exactly the scopes it needs."""
+    """Print the Slack app to create, with exactly the scopes it needs.
+
+    Paste it at https://api.slack.com/apps, "From a manifest".
+    """
     # --help needs none of it.
     from openloop.integrations.slack.manifest import app_manifest  # noqa: PLC0415
 
@@ -39,7 +42,7 @@ def manifest(url: str | None, name: str, *, socket: bool, agent_view: bool) -> N
 @slack.command("check")
 @output_option
 def check(output: Format) -> int:
-    """Look whether tokens, scopes, clock and channels are as they must be."""
+    """Look whether tokens, scopes, clock and channels are right."""
     from openloop.cli import checkup  # noqa: PLC0415  # --help imports no aiohttp
 
     return checkup.show(checkup.check_integration("slack"), output)
@@ -48,7 +51,10 @@ def check(output: Format) -> int:
 @slack.command("socket")
 @child_options(ready=False)
 def socket(parent_fd: int | None, nice: int) -> int:
-    """Only receive over Socket Mode, in the foreground; `serve` does it beside its other work."""
+    """Only receive over Socket Mode, in the foreground.
+
+    `serve` does so beside its other work: run one of the two.
+    """
     from openloop.cli.processes import socket as process  # noqa: PLC0415  # --help: no psycopg
 
     return process.run(parent_fd=parent_fd, nice=nice)

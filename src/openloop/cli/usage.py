@@ -31,7 +31,7 @@ MODELS = (
 @click.command()
 @output_option
 def usage(output: Format) -> None:
-    """Show this month's spend against the budgets, and by agent and model."""
+    """Show this month's spend: by budget, by agent, by model."""
     answer = connect().get("/api/v1/usage")
     show_list(
         answer,

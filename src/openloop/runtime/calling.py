@@ -90,7 +90,10 @@ async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval)
     """Do what an approval's state asks for; True where it has to be waited for."""
     match approval.state:
         case ApprovalState.PENDING:
-            return not await effects.expire(kit.database, work, run, approval)
+            if not await effects.expire(kit.database, work, run, approval):
+                return True
+            await kit.courier.drain(work.claim.ref)
+            return False
         case ApprovalState.UNKNOWN:
             return True
         case ApprovalState.APPROVED:
@@ -118,6 +121,7 @@ async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
         kit.database, kit.configuration, work, run, step, approval, recheck=recheck
     )
     if begun.state is StepState.FINISHED:
+        await kit.courier.drain(work.claim.ref)
         return False
     return await _write(kit, work, run, begun, approval=approval)
 

@@ -1,0 +1,288 @@
+"""The commands that call the API: what they ask for, and what they show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from openloop.cli.failures import Exit
+from tests.cli import answers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import FakeServer, OpenLoop
+
+WORKSPACE = """\
+apiVersion: openloop.ai/v1alpha1
+kind: Workspace
+metadata: { name: acme }
+spec:
+  people: { priya: { slack: U0PRIYA } }
+  budget: { monthly_usd: 20 }
+"""
+AGENT = """\
+apiVersion: openloop.ai/v1alpha1
+kind: Agent
+metadata: { name: helper, workspace: acme }
+spec:
+  model_policy: { default: scripted/helper }
+  approvals: { approvers: ["@priya"] }
+  budget: { monthly_usd: 10, per_task_usd: 0.5 }
+"""
+APPLIED = {
+    "results": [
+        {
+            "kind": "Agent",
+            "name": "helper",
+            "revision": 2,
+            "changed": True,
+            "inactive": [{"part": "spec.surfaces[0] discord", "reason": "not configured"}],
+        }
+    ]
+}
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> Path:
+    folder = tmp_path / "openloop"
+    folder.mkdir()
+    (folder / "workspace.yaml").write_text(WORKSPACE)
+    (folder / "agent.yml").write_text(AGENT)
+    (folder / "notes.txt").write_text("no manifest")
+    return folder
+
+
+def test_lists_pass_on_what_is_asked_for(connected: FakeServer, openloop: OpenLoop) -> None:
+    connected.answer("GET /api/v1/runs", answers.page())
+    connected.answer("GET /api/v1/approvals", answers.page())
+    connected.answer("GET /api/v1/audit", answers.page())
+    connected.answer("GET /api/v1/memories", answers.page())
+
+    openloop("runs", "get", "--state", "waiting", "--agent", "helper", "--limit", "5")
+    openloop("approvals", "get", "--state", "pending", "--run", "R", "--cursor", "C")
+    openloop("audit", "get", "--run", "R", "--kind", "approval.")
+    openloop("memory", "search", "which", "database?")
+
+    queries = [parse_qs(urlsplit(asked.path).query) for asked in connected.asked]
+    assert queries == [
+        {"state": ["waiting"], "agent": ["helper"], "limit": ["5"]},
+        {"state": ["pending"], "run": ["R"], "cursor": ["C"], "limit": ["50"]},
+        {"run": ["R"], "kind": ["approval."], "limit": ["50"]},
+        {"q": ["which database?"], "limit": ["50"]},
+    ]
+
+
+def test_a_run_is_described_with_its_steps(connected: FakeServer, openloop: OpenLoop) -> None:
+    asked = {"id": answers.APPROVAL_ID, "state": "executed", "title": "Open an issue"}
+    connected.answer(f"GET /api/v1/runs/{answers.RUN_ID}", answers.run(approvals=[asked]))
+    connected.answer(
+        f"GET /api/v1/runs/{answers.RUN_ID}/steps", answers.page(answers.step(0), answers.step(1))
+    )
+
+    ran = openloop("runs", "describe", answers.RUN_ID)
+
+    assert "Asked by:   priya, 2026-11-23 06:29:34Z" in ran.out
+    assert "Cost:       $0.000192" in ran.out
+    assert "thought 1" in ran.out
+    assert f"executed: Open an issue ({answers.APPROVAL_ID})" in ran.out
+    whole = openloop("runs", "get", answers.RUN_ID, "-o", "json").json
+    assert [step["seq"] for step in whole["steps"]] == [0, 1]
+
+
+def test_followed_logs_go_on_until_the_run_is_over(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    run, steps = f"GET /api/v1/runs/{answers.RUN_ID}", f"GET /api/v1/runs/{answers.RUN_ID}/steps"
+    connected.answer(run, answers.run(state="working"))
+    connected.answer(run, answers.run(state="failed", outcome="no model"))
+    connected.answer(steps, answers.page(answers.step(0), answers.step(1, "started")))
+    connected.answer(steps, answers.page(answers.step(0), answers.step(1), answers.step(2)))
+
+    ran = openloop("runs", "logs", "-f", answers.RUN_ID)
+
+    shown = [(line.split()[2], line.split()[3]) for line in ran.out.splitlines()]
+    assert shown == [("0", "finished"), ("1", "started"), ("1", "finished"), ("2", "finished")]
+    assert ran.err == "failed, $0.000192: no model\n"
+
+
+def test_an_approval_is_shown_with_exactly_what_will_run(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    connected.answer(f"GET /api/v1/approvals/{answers.APPROVAL_ID}", answers.approval())
+
+    out = openloop("approvals", "get", answers.APPROVAL_ID).out
+
+    assert "Title:       Use Postgres 16" in out
+    assert "Model says:  I was asked to." in out
+    assert 'github__create_issue {"repo": "acme/platform", "title": "Use Postgres 16"}' in out
+
+
+@pytest.mark.parametrize(
+    ("word", "decision"),
+    [("approve", "approve"), ("reject", "deny"), ("retry", "retry"), ("happened", "happened")],
+)
+def test_votes_are_sent_with_their_reason(
+    connected: FakeServer, openloop: OpenLoop, word: str, decision: str
+) -> None:
+    decided = answers.approval(state="approved", decided_by_name="priya")
+    connected.answer(f"POST /api/v1/approvals/{answers.APPROVAL_ID}/vote", decided)
+
+    ran = openloop("approvals", word, answers.APPROVAL_ID, "--reason", "looks right")
+
+    assert connected.asked[0].json == {"decision": decision, "reason": "looks right"}
+    assert ran.out.splitlines()[1].endswith("priya")
+
+
+def test_a_token_that_may_not_vote_is_told_what_is_needed(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    vote = f"POST /api/v1/approvals/{answers.APPROVAL_ID}/vote"
+    connected.refuse(vote, 403, "forbidden", "This needs the right 'vote'")
+
+    ran = openloop("approvals", "approve", answers.APPROVAL_ID)
+
+    assert ran.status == Exit.DENIED
+    assert "openloop tokens create --local --keep" in ran.err
+
+
+def test_manifests_are_applied_together(
+    connected: FakeServer, openloop: OpenLoop, manifests: Path
+) -> None:
+    connected.answer("POST /api/v1/manifests/apply", APPLIED)
+
+    ran = openloop("agents", "apply", "-f", str(manifests))
+
+    sent = connected.asked[0].json["files"]
+    assert [file_name(file["name"]) for file in sent] == ["agent.yml", "workspace.yaml"]
+    assert ran.out.splitlines()[1].split() == ["Agent", "helper", "2", "applied"]
+    assert ran.err == "helper: spec.surfaces[0] discord inactive: not configured\n"
+
+
+def file_name(text: str) -> str:
+    return text.rpartition("/")[2]
+
+
+def test_manifests_are_validated_without_a_server(openloop: OpenLoop, manifests: Path) -> None:
+    ran = openloop("agents", "validate", "-f", str(manifests), "-o", "name")
+
+    assert (ran.status, ran.out) == (0, "agent/helper\nworkspace/acme\n")
+
+
+def test_every_problem_of_every_manifest_is_told(openloop: OpenLoop, manifests: Path) -> None:
+    (manifests / "agent.yml").write_text(AGENT.replace("@priya", "@nobody"))
+    (manifests / "typo.yaml").write_text(AGENT.replace("budget", "bugdet"))
+
+    ran = openloop("agents", "validate", "-f", str(manifests))
+
+    assert ran.status == Exit.INVALID
+    assert "agent.yml:6" in ran.err
+    assert "'@nobody' is neither a person nor a group" in ran.err
+    assert "typo.yaml:7" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"\xff\xfe", "is not UTF-8 text"), (b"#" * 262_145, "is larger than 256 KiB")],
+)
+def test_a_file_that_is_no_manifest_is_refused(
+    openloop: OpenLoop, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "odd.yaml").write_bytes(content)
+
+    ran = openloop("agents", "validate", "-f", "odd.yaml")
+
+    assert (ran.status, ran.err) == (Exit.INVALID, f"openloop: odd.yaml {reason}\n")
+
+
+def test_a_folder_without_manifests_is_refused(openloop: OpenLoop, tmp_path: Path) -> None:
+    assert openloop("agents", "validate", "-f", str(tmp_path)).status == Exit.INVALID
+
+
+def test_agents_show_what_of_them_is_inactive(connected: FakeServer, openloop: OpenLoop) -> None:
+    place = {"surface": "slack", "name": "#dev-platform"}
+    agent = {
+        "name": "helper",
+        "revision": 2,
+        "digest": "sha256:0",
+        "applied_at": "2026-11-23T06:29:34Z",
+        "bindings": [place, {"surface": "console", "name": "console"}],
+        "inactive": APPLIED["results"][0]["inactive"],
+        "source": AGENT,
+    }
+    connected.answer("GET /api/v1/agents", answers.page(agent))
+    connected.answer("GET /api/v1/agents/helper", agent)
+
+    assert "slack #dev-platform, console" in openloop("agents", "get").out
+    assert "discord: not configured" in openloop("agents", "get").out
+    assert "kind: Agent" in openloop("agents", "describe", "agent/helper").out
+
+
+def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> None:
+    line = {
+        "axis": "agent",
+        "name": "helper",
+        "limit_usd": "10.000000",
+        "settled_usd": "1.250000",
+        "reserved_usd": "0.750000",
+        "overrun_usd": "0",
+    }
+    model = {
+        "agent": "helper",
+        "model": "scripted/helper",
+        "calls": 5,
+        "input_tokens": 2000,
+        "output_tokens": 300,
+        "cost_usd": "1.25",
+    }
+    free = {**line, "axis": "workspace", "name": "", "limit_usd": None}
+    answer = {"month": "2026-11-01", "budgets": [free, line], "models": [model]}
+    connected.answer("GET /api/v1/usage", answer)
+
+    lines = openloop("usage").out.splitlines()
+
+    assert lines[1].split() == ["workspace", "$1.25", "$0.75", "none"]
+    assert lines[2].split() == ["agent", "helper", "$1.25", "$0.75", "$10.00", "$8.00"]
+    assert lines[5].split() == ["helper", "scripted/helper", "5", "2000", "300", "$1.25"]
+
+
+def test_a_new_token_is_the_only_thing_on_standard_output(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    connected.answer("POST /api/v1/tokens", {"id": "a", "token": "ol_viewer_x"}, status=201)
+
+    ran = openloop("tokens", "create", "--role", "approver", "--name", "ci")
+
+    assert ran.out == "ol_viewer_x\n"
+    wanted = {"role": "approver", "name": "ci", "principal": "ci", "days": 90}
+    assert connected.asked[0].json == wanted
+
+
+def test_tokens_are_revoked_and_memories_forgotten(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    connected.answer("DELETE /api/v1/tokens/a", status=204)
+    connected.answer(f"DELETE /api/v1/memories/{answers.MEMORY_ID}", status=204)
+
+    assert openloop("tokens", "revoke", "token/a").status == 0
+    assert openloop("memory", "forget", f"memory/{answers.MEMORY_ID}").status == 0
+
+
+def test_the_schema_of_a_manifest_is_printed(openloop: OpenLoop) -> None:
+    assert openloop("config", "schema", "agent").json["title"] == "OpenLoop Agent manifest"
+
+
+def test_the_slack_app_is_printed(openloop: OpenLoop) -> None:
+    socket = openloop("slack", "manifest", "--socket").json
+    http = openloop("slack", "manifest", "--url", "https://openloop.example.com").json
+
+    assert socket["settings"]["socket_mode_enabled"] is True
+    address = "https://openloop.example.com/surfaces/slack/events"
+    assert http["settings"]["event_subscriptions"]["request_url"] == address
+
+
+def test_the_slack_app_needs_to_know_how_it_is_reached(openloop: OpenLoop) -> None:
+    assert openloop("slack", "manifest").status == Exit.USAGE
+    assert openloop("slack", "manifest", "--url", "http://plain.example.com").status == Exit.INVALID
