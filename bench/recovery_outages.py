@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PER_SECOND = 10
 OUTAGE_SECONDS = 10
 AROUND_SECONDS = 2
-FINISHING = 30
+FINISHING, CUTS = 30, 40
+MOST_CUTTING_SECONDS = 6
 
 TIME_SCALE = 0.05
 """Slack tries again at once, after 3 s and after 15 s more: the outage outlasts the first two."""
@@ -94,14 +95,7 @@ async def _ask_on(on: Stage, seconds: float) -> list[Said]:
 async def _cut(on: Stage) -> list[Figure]:
     """Cut connections in the middle of transactions, while thirty runs finish."""
     said = await ask_all(on, ["think shortly"] * FINISHING)
-    over = asyncio.Event()
-    cutting = asyncio.create_task(_keep_cutting(on, over))
-    try:
-        for each in said[: FINISHING // 2]:
-            await on.slack.reply(each, timeout_seconds=_PATIENCE_SECONDS)
-    finally:
-        over.set()
-    cuts = await cutting
+    cuts = await _keep_cutting(on)
     after = await aftermath(on, said, timeout_seconds=_PATIENCE_SECONDS)
     async with on.rows() as rows:
         stuck = await _stuck(rows)
@@ -110,27 +104,26 @@ async def _cut(on: Stage) -> list[Figure]:
             name="connections cut: in the middle of a transaction",
             kind=Kind.CORRECTNESS,
             measured=cuts,
-            at_least=10,
+            at_least=CUTS / 4,
         ),
         exactly("connections cut: conversations claimed past their lease", stuck, 0),
         *after.figures("connections cut while 30 runs finish"),
     ]
 
 
-async def _keep_cutting(on: Stage, over: asyncio.Event) -> int:
-    """Cut one at a time at random moments, and once all of them; how many were at work."""
+async def _keep_cutting(on: Stage) -> int:
+    """Cut one at a time at random moments, and in the end all at once; how many were at work."""
     choose = random.Random(1)
     cuts = 0
+    deadline = time.perf_counter() + MOST_CUTTING_SECONDS
     async with on.rows() as rows:
-        while not over.is_set():
+        while cuts < CUTS and time.perf_counter() < deadline:
             busy = await rows.all(_BUSY)
             if busy:
                 await rows.all("SELECT pg_terminate_backend(%s)", choose.choice(busy))
                 cuts += 1
-            if cuts == FINISHING // 2:
-                await rows.all(_EVERYBODY)
-                cuts += 1
             await asyncio.sleep(choose.uniform(*_CUT_SECONDS))
+        await rows.all(_EVERYBODY)
     return cuts
 
 

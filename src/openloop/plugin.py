@@ -64,7 +64,10 @@ class Surface(Protocol):
         ...
 
     async def person(self, tenant: str, user_id: str) -> Person:
-        """What the platform says of a user; kind `unknown` where it does not say."""
+        """What the platform says of a user; kind `unknown` where it knows nobody of that id.
+
+        Raises `Unavailable` where it cannot be asked at the moment.
+        """
         ...
 
     async def find_place(self, name: str) -> Place | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openloop.runtime import calling
 from tests import make
 
 if TYPE_CHECKING:
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
     from openloop.storage.database import Database
     from tests.make import Clock, Stage
+
+
+@pytest.fixture(autouse=True)
+def look_ups_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two look-ups of a lost answer no time has to pass in tests."""
+    monkeypatch.setattr(calling, "LOOK_UP_PAUSE_SECONDS", 0)
 
 
 @pytest.fixture

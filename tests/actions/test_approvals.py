@@ -692,7 +692,7 @@ async def test_every_rendered_copy_is_settled(stage: Stage) -> None:
     await stage.work(ref)
     assert len(stage.surface.cards) == 2
 
-    await stage.press("deny", by="anna")
+    await stage.press("deny", by="anna", token=stage.surface.cards[0].buttons[0].token)
     await stage.work(ref)
 
     rendered = {f"m-{key}" for key, op in stage.surface.posted.items() if op in stage.surface.cards}

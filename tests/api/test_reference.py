@@ -63,7 +63,8 @@ def test_every_error_code_is_documented_and_no_other() -> None:
 def test_codes_are_documented_with_the_status_of_their_family() -> None:
     codes = documented_codes()
     wrong = {
-        error.code: (codes[error.code], str(status_of(error("")))) for error in _errors(OpenLoopError)
+        error.code: (codes[error.code], str(status_of(error(""))))
+        for error in _errors(OpenLoopError)
     }
 
     assert {code: pair for code, pair in wrong.items() if pair[0] not in ("-", pair[1])} == {}
@@ -109,11 +110,11 @@ def _codes_of(node: ast.AST) -> Iterator[str]:
                             target=ast.Name(id="code"), value=ast.Constant(value=str(code))
                         )
                     ):
-                        yield code
+                        yield from _texts([ast.Constant(code)])
                     case _:
                         pass
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
-            if name in ("Rejected", "make_problem", "Malformed"):
+            if name in ("Rejected", "make_problem", "Malformed", "_error"):
                 yield from _texts(args[:2])
             if name != "Problem":
                 yield from _texts([k.value for k in keywords if k.arg in ("code", "error_code")])
@@ -128,8 +129,7 @@ def _codes_of(node: ast.AST) -> Iterator[str]:
 def _texts(nodes: list[ast.expr]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.fullmatch(r"[a-z0-9_]+", node.value):
+            if re.fullmatch(r"[a-z0-9_]{3,}", node.value):
                 yield node.value
         elif isinstance(node, ast.IfExp):
             yield from _texts([node.body, node.orelse])
-

@@ -116,7 +116,7 @@ def test_without_a_terminal_there_are_no_colours() -> None:
         ("\x1b]0;title\x07text", "text"),
         ("\x1bP1;2|secret\x1b\\text", "text"),
         ("\x9b31mtext", "text"),
-        ("unfinished \x1b[12", "unfinished [12"),
+        ("unfinished \x1b[12", "unfinished 12"),
         ("unfinished \x1b]0;title", "unfinished "),
         ("\x1bcreset", "reset"),
         ("a\x00b\x08c\x7fd\x85e", "abcde"),

@@ -112,30 +112,31 @@ def _nested(deep: int) -> bytes:
     return b'{"a":' * deep + b"1" + b"}" * deep
 
 
+_SIGNINGS: tuple[tuple[Signing, str], ...] = (
+    ("another secret", "signature_mismatch"),
+    ("another body", "signature_mismatch"),
+    ("half a signature", "signature_mismatch"),
+    ("not hexadecimal", "signature_mismatch"),
+    ("not ASCII", "signature_mismatch"),
+    ("another version", "signature_mismatch"),
+    ("no signature", "signature_missing"),
+    ("no timestamp", "timestamp_missing"),
+    ("nothing", "timestamp_missing"),
+    ("an hour old", "timestamp_outside_window"),
+    ("an hour ahead", "timestamp_outside_window"),
+    ("no number", "timestamp_invalid"),
+    ("a fraction", "timestamp_invalid"),
+    ("a negative number", "timestamp_invalid"),
+    ("a huge number", "timestamp_invalid"),
+    ("an empty timestamp", "timestamp_invalid"),
+)
 _GOOD = mention("summarize this")
 _FORM = "application/x-www-form-urlencoded"
 
 DELIVERIES: tuple[BadDelivery, ...] = (
     *(
         BadDelivery(what=f"signed with {signing}", signing=signing, status=401, code=code)
-        for signing, code in (
-            ("another secret", "signature_mismatch"),
-            ("another body", "signature_mismatch"),
-            ("half a signature", "signature_mismatch"),
-            ("not hexadecimal", "signature_mismatch"),
-            ("not ASCII", "signature_mismatch"),
-            ("another version", "signature_mismatch"),
-            ("no signature", "signature_missing"),
-            ("no timestamp", "timestamp_missing"),
-            ("nothing", "timestamp_missing"),
-            ("an hour old", "timestamp_outside_window"),
-            ("an hour ahead", "timestamp_outside_window"),
-            ("no number", "timestamp_invalid"),
-            ("a fraction", "timestamp_invalid"),
-            ("a negative number", "timestamp_invalid"),
-            ("a huge number", "timestamp_invalid"),
-            ("an empty timestamp", "timestamp_invalid"),
-        )
+        for signing, code in _SIGNINGS
     ),
     BadDelivery(what="nothing", body=b"", status=400, code="json_syntax"),
     BadDelivery(what="no JSON", body=b"hello", status=400, code="json_syntax"),
@@ -171,9 +172,7 @@ DELIVERIES: tuple[BadDelivery, ...] = (
         status=400,
         code="json_syntax",
     ),
-    BadDelivery(
-        what="10 MB, announced", body=b"x" * 10 * MIB, status=413, code="body_too_large"
-    ),
+    BadDelivery(what="10 MB, announced", body=b"x" * 10 * MIB, status=413, code="body_too_large"),
     BadDelivery(
         what="10 MB, not announced",
         body=b"x" * 10 * MIB,
@@ -264,30 +263,47 @@ class BadClick:
 
     what: str
     by: str
+    action: str
+    value: str | None
     code: str
     told: str
-    action: str = "approve"
-    value: str | None = None
 
 
 _VOID = "This button is not valid any more"
 _NOT_YOURS = "Only @priya, @maintainers may decide this"
 
-CLICKS: tuple[BadClick, ...] = (
-    BadClick(what="a stranger's", by="mallory", code="not_an_approver", told=_NOT_YOURS),
-    BadClick(what="a stranger's reject", by="mallory", action="deny", code="not_an_approver", told=_NOT_YOURS),
-    BadClick(what="another member's", by="ben", code="not_an_approver", told=_NOT_YOURS),
-    BadClick(what="the requester's", by="anna", code="own_request", told="You asked for this"),
-    BadClick(what="that of another anna", by="U0ANNATOO", code="not_an_approver", told=_NOT_YOURS),
-    BadClick(what="an external anna's", by="U0ANNAEXT", code="not_an_approver", told=""),
-    BadClick(what="an unknown button", by="priya", action="frobnicate", code="not_found", told=_VOID),
-    BadClick(what="an unknown token", by="priya", value="A" * 22, code="not_found", told=_VOID),
-    BadClick(what="a token that is none", by="priya", value="' OR 1=1 --", code="not_found", told=_VOID),
-    BadClick(what="a huge token", by="priya", value="A" * 2000, code="not_found", told=_VOID),
-    BadClick(what="an undo of a card", by="priya", action="undo", code="not_found", told=_VOID),
-    BadClick(what="a retry of what was not tried", by="priya", action="retry", code="approval_already_decided", told="This is not open"),
-    BadClick(what="`it happened` of what did not", by="priya", action="happened", code="approval_already_decided", told="This is not open"),
-)  # fmt: skip
+CLICKS: tuple[BadClick, ...] = tuple(
+    BadClick(what=what, by=by, action=action, value=value, code=code, told=told)
+    for what, by, action, value, code, told in (
+        ("a stranger's", "mallory", "approve", None, "not_an_approver", _NOT_YOURS),
+        ("a stranger's reject", "mallory", "deny", None, "not_an_approver", _NOT_YOURS),
+        ("another member's", "ben", "approve", None, "not_an_approver", _NOT_YOURS),
+        ("the requester's", "anna", "approve", None, "own_request", "You asked for this"),
+        ("that of another anna", "U0ANNATOO", "approve", None, "not_an_approver", _NOT_YOURS),
+        ("an external anna's", "U0ANNAEXT", "approve", None, "not_an_approver", ""),
+        ("an unknown button", "priya", "frobnicate", None, "not_found", _VOID),
+        ("an unknown token", "priya", "approve", "A" * 22, "not_found", _VOID),
+        ("a token that is none", "priya", "approve", "' OR 1=1 --", "not_found", _VOID),
+        ("a huge token", "priya", "approve", "A" * 2000, "not_found", _VOID),
+        ("an undo of a card", "priya", "undo", None, "not_found", _VOID),
+        (
+            "a retry of what was not tried",
+            "priya",
+            "retry",
+            None,
+            "approval_already_decided",
+            "This is not open",
+        ),
+        (
+            "`it happened` of what did not",
+            "priya",
+            "happened",
+            None,
+            "approval_already_decided",
+            "This is not open",
+        ),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,40 +317,89 @@ class BadManifest:
     old: str
     new: str
     says: str
-    code: str = "manifest_invalid"
+    code: str
 
 
 _DAYS = "retention_days: 90"
 
+_BUDGET = "  budget: { monthly_usd: 50, per_task_usd: 0.50, on_exceeded: block }\n"
+_MODEL = "default: scripted/dev-platform"
+
 MANIFESTS: tuple[BadManifest, ...] = (
-    BadManifest(what="a typo in a key", old="approvals:", new="aprovals:", says="did you mean 'approvals'?"),
-    BadManifest(what="a typo inside", old="require_for:", new="requires_for:", says="did you mean 'require_for'?"),
-    BadManifest(what="a typo in a kind", old="kind: Agent", new="kind: Agnet", says="Expected one of Agent, Workspace"),
-    BadManifest(what="another version", old="v1alpha1", new="v2", says="Expected openloop.ai/v1alpha1"),
-    BadManifest(what="a key twice", old="spec:\n", new="spec:\n  instructions: a\n  instructions: b\n", says="was given already, on line 7"),
-    BadManifest(what="an alias", old="spec:\n", new="spec:\n  instructions: *other\n", says="Aliases are not read"),
-    BadManifest(what="an anchor", old="spec:\n", new="spec: &all\n", says="Anchors are not read"),
-    BadManifest(what="a tag", old="spec:\n", new="spec:\n  instructions: !!python/object:os.system ls\n", says="Tags are not read"),
-    BadManifest(what="an octal number", old=_DAYS, new="retention_days: 0132", says="octal or decimal?"),
-    BadManifest(what="a new octal number", old=_DAYS, new="retention_days: 0o132", says="spec.memory.retention_days"),
-    BadManifest(what="a sexagesimal number", old=_DAYS, new="retention_days: 1:30", says="Expected a whole number"),
-    BadManifest(what="a number with an underscore", old=_DAYS, new="retention_days: 9_0", says="Expected a whole number"),
-    BadManifest(what="a text for a number", old=_DAYS, new='retention_days: "90"', says="Expected a whole number"),
-    BadManifest(what="a fraction of a day", old=_DAYS, new="retention_days: 90.5", says="Expected a whole number"),
-    BadManifest(what="a yes for a scope", old="scope: channel", new="scope: yes", says="spec.memory.scope"),
-    BadManifest(what="no value", old="scope: channel", new="scope: ", says="spec.memory.scope"),
-    BadManifest(what="no budget", old="  budget: { monthly_usd: 50, per_task_usd: 0.50, on_exceeded: block }\n", new="", says="'budget' is missing"),
-    BadManifest(what="a budget below zero", old="monthly_usd: 50", new="monthly_usd: -50", says="must not be negative"),
-    BadManifest(what="a budget of nothing", old="monthly_usd: 50", new="monthly_usd: 0", says="above zero"),
-    BadManifest(what="a budget of everything", old="monthly_usd: 50", new="monthly_usd: .inf", says="not a finite number"),
-    BadManifest(what="two documents", old="spec:\n", new="spec: {}\n---\nspec:\n", says="A file holds one document"),
-    BadManifest(what="no end", old="approvers: [", new="approvers: [[", says="dev-platform.yaml"),
-    BadManifest(what="an unresolved person", old='"@priya"', new='"@pryia"', says="neither a person nor a group", code="manifest_refused"),
-    BadManifest(what="an unresolved group", old='"@maintainers"', new='"@maintainer"', says="neither a person nor a group", code="manifest_refused"),
-    BadManifest(what="another workspace", old="workspace: acme", new="workspace: acne", says="acne", code="manifest_refused"),
-    BadManifest(what="a permission nobody has", old='"pulls:read"', new='"pulls:destroy"', says="pulls:destroy", code="manifest_refused"),
-    BadManifest(what="a toolset nobody has", old="name: github,", new="name: gitlab,", says="gitlab", code="manifest_refused"),
-    BadManifest(what="a model nobody has", old="default: scripted/dev-platform", new="default: scripted/nobody", says="scripted/nobody", code="manifest_refused"),
-    BadManifest(what="a model without a price", old="default: scripted/dev-platform", new="default: openai/gpt-unheard-of", says="openai/gpt-unheard-of", code="manifest_refused"),
-    BadManifest(what="300 KiB", old="spec:\n", new=f"# {'x' * 300 * 1024}\nspec:\n", says="files", code="request_invalid"),
-)  # fmt: skip
+    *(
+        BadManifest(what=what, old=old, new=new, says=says, code="manifest_invalid")
+        for what, old, new, says in (
+            ("a typo in a key", "approvals:", "aprovals:", "did you mean 'approvals'?"),
+            ("a typo inside", "require_for:", "requires_for:", "did you mean 'require_for'?"),
+            ("a typo in a kind", "kind: Agent", "kind: Agnet", "Expected one of Agent, Workspace"),
+            ("another version", "v1alpha1", "v2", "Expected openloop.ai/v1alpha1"),
+            (
+                "a key twice",
+                "spec:\n",
+                "spec:\n  instructions: a\n  instructions: b\n",
+                "was given already, on line 7",
+            ),
+            ("an alias", "spec:\n", "spec:\n  instructions: *other\n", "Aliases are not read"),
+            ("an anchor", "spec:\n", "spec: &all\n", "Anchors are not read"),
+            (
+                "a tag",
+                "spec:\n",
+                "spec:\n  instructions: !!python/object:os.system ls\n",
+                "Tags are not read",
+            ),
+            ("an octal number", _DAYS, "retention_days: 0132", "octal or decimal?"),
+            ("a new octal number", _DAYS, "retention_days: 0o132", "spec.memory.retention_days"),
+            ("a sexagesimal number", _DAYS, "retention_days: 1:30", "Expected a whole number"),
+            (
+                "a number with an underscore",
+                _DAYS,
+                "retention_days: 9_0",
+                "Expected a whole number",
+            ),
+            ("a text for a number", _DAYS, 'retention_days: "90"', "Expected a whole number"),
+            ("a fraction of a day", _DAYS, "retention_days: 90.5", "Expected a whole number"),
+            ("a yes for a scope", "scope: channel", "scope: yes", "spec.memory.scope"),
+            ("no value", "scope: channel", "scope: ", "spec.memory.scope"),
+            ("no budget", _BUDGET, "", "'budget' is missing"),
+            ("a budget below zero", "monthly_usd: 50", "monthly_usd: -50", "must not be negative"),
+            ("a budget of nothing", "monthly_usd: 50", "monthly_usd: 0", "above zero"),
+            (
+                "a budget of everything",
+                "monthly_usd: 50",
+                "monthly_usd: .inf",
+                "not a finite number",
+            ),
+            ("two documents", "spec:\n", "spec: {}\n---\nspec:\n", "A file holds one document"),
+            ("no end", "approvers: [", "approvers: [[", "dev-platform.yaml"),
+        )
+    ),
+    *(
+        BadManifest(what=what, old=old, new=new, says=says, code="manifest_refused")
+        for what, old, new, says in (
+            ("an unresolved person", '"@priya"', '"@pryia"', "neither a person nor a group"),
+            (
+                "an unresolved group",
+                '"@maintainers"',
+                '"@maintainer"',
+                "neither a person nor a group",
+            ),
+            ("another workspace", "workspace: acme", "workspace: acne", "acne"),
+            ("a permission nobody has", '"pulls:read"', '"pulls:destroy"', "pulls:destroy"),
+            ("a toolset nobody has", "name: github,", "name: gitlab,", "gitlab"),
+            ("a model nobody has", _MODEL, "default: scripted/nobody", "scripted/nobody"),
+            (
+                "a model without a price",
+                _MODEL,
+                "default: openai/gpt-unheard-of",
+                "openai/gpt-unheard-of",
+            ),
+        )
+    ),
+    BadManifest(
+        what="300 KiB",
+        old="spec:\n",
+        new=f"# {'x' * 300 * 1024}\nspec:\n",
+        says="files",
+        code="request_invalid",
+    ),
+)

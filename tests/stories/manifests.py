@@ -13,5 +13,6 @@ if TYPE_CHECKING:
 def read_files(folder: Path) -> list[ManifestFile]:
     """Every manifest of a folder, not below."""
     return [
-        ManifestFile(name=path.name, text=path.read_text()) for path in sorted(folder.glob("*.yaml"))
+        ManifestFile(name=path.name, text=path.read_text())
+        for path in sorted(folder.glob("*.yaml"))
     ]

@@ -37,11 +37,12 @@ class Answer:
 
     status: int
     body: Any
+    is_problem: bool = False
 
     @property
     def code(self) -> str:
         """The stable code of a problem, or nothing."""
-        return self.body.get("code", "") if isinstance(self.body, dict) else ""
+        return str(self.body["code"]) if self.is_problem else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Product:
             return Answer(
                 status=response.status,
                 body=await response.json() if is_json else await response.text(),
+                is_problem=response.content_type == "application/problem+json",
             )
 
     async def api(self, method: str, path: str, json: object = None) -> Answer:

@@ -98,7 +98,6 @@ async def test_every_bad_manifest_is_refused_as_a_whole(product: Product, exampl
         problems = " ".join((answer.body["detail"], *answer.body["problems"]))
         if (answer.status, answer.code) != (422, row.code) or row.says not in problems:
             wrong.append(f"{row.what}: {answer.status} {answer.code} {problems[:150]}")
-            print("W",wrong[-1])
     assert wrong == []
     after = (await product.api("GET", "/api/v1/agents/dev-platform")).body
     assert after == before

@@ -142,14 +142,25 @@ async def fail(
     *,
     sent: bool,
     code: str,
-) -> None:
+    status: SetStatus | None = None,
+) -> OutboxRow | None:
     """A call that gave no reply: what was never sent costs nothing, all else costs the reservation.
 
-    The step stays started: it is a model call and may be made again.
+    The step stays started: it is a model call and may be made again. `status` says what the run
+    waits for.
     """
-    workspace = work.workspace
+    workspace, row = work.workspace, None
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
+        if status is not None:
+            row = await outbox.put(
+                tx,
+                workspace,
+                work.conversation.id,
+                status,
+                run_id=run.id,
+                sender=work.claim.worker,
+            )
         await audit.append(
             tx,
             workspace,
@@ -167,6 +178,7 @@ async def fail(
             usage=None if sent else NOTHING,
             last=True,
         )
+    return row
 
 
 async def settle_lapsed(database: Database, workspace: WorkspaceId, *, limit: int) -> int:

@@ -199,11 +199,14 @@ async def send_problem(send: Send, problem: Problem) -> None:
 async def answer_routing(request: Request, error: Exception) -> Response:
     """Starlette's own refusals: there is no such route, or not with this method."""
     refusal: HTTPException = error  # pyright: ignore[reportAssignmentType]  # registered for it
-    code = {404: "route_not_found", 405: "method_not_allowed"}.get(
-        refusal.status_code, "request_refused"
-    )
-    detail = f"{request.method} {request.url.path[:200]}: {refusal.detail}"
-    return response_of(make_problem(refusal.status_code, code, detail), refusal.headers)
+    where = f"{request.method} {request.url.path[:200]}"
+    if refusal.status_code == 405:
+        problem = make_problem(405, "method_not_allowed", f"{where}: not with this method")
+    elif refusal.status_code == 404:
+        problem = make_problem(404, "route_not_found", f"{where}: there is no such route")
+    else:
+        problem = make_problem(refusal.status_code, "request_refused", f"{where}: {refusal.detail}")
+    return response_of(problem, refusal.headers)
 
 
 async def answer_validation(request: Request, error: Exception) -> Response:

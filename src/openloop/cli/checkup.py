@@ -35,6 +35,7 @@ State = Literal["ok", "problem", "off", "inactive"]
 
 _MOST_SKEW_SECONDS: Final = 5
 _SECONDS: Final = 15.0
+DATABASE_SECONDS = 4.0
 _START: Final = "Start it: openloop up"
 _CHECKS = (
     field("PART", "part"),
@@ -216,8 +217,8 @@ async def _database(settings: Settings) -> list[Check]:
         return [Check(part="database", state="problem", detail=str(error))]
     except Invalid as error:
         return [Check(part="database", state="problem", detail=str(error))]
-    except (OpenLoopError, *DISCONNECTED) as error:
-        detail = str(error) or type(error).__name__
+    except (OpenLoopError, TimeoutError, *DISCONNECTED) as error:
+        detail = str(error) or "it does not answer"
         return [Check(part="database", state="problem", detail=detail, remedy=remedy)]
 
 
@@ -232,7 +233,8 @@ async def _opened(settings: Settings) -> AsyncGenerator[Database]:
         assert dsn is not None  # noqa: S101  # one of the two
         database = Database(dsn, size=1, name="openloop-doctor")
         try:
-            await database.open()
+            async with asyncio.timeout(DATABASE_SECONDS):
+                await database.open()
             yield database
         finally:
             await database.close()

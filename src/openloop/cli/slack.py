@@ -26,7 +26,7 @@ def slack() -> None:
     help="Make it an agent in Slack's sense, with a stop button; Slack asks a paid plan for that.",
 )
 def manifest(url: str | None, name: str, *, socket: bool, agent_view: bool) -> None:
-    """Print the Slack app to create, with exactly the scopes it needs.
+    """Print the Slack app to create, with the scopes it needs.
 
     Paste it at https://api.slack.com/apps, "From a manifest".
     """

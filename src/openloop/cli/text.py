@@ -70,6 +70,8 @@ def money(amount: object) -> str:
     try:
         number = Decimal(str(amount))
     except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
         return one_line(amount)
     digits = -int(number.normalize().as_tuple().exponent)
     return f"${number:.{min(6, max(2, digits))}f}"

@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 CALL_SECONDS = 60
 LOOK_UPS = 3
+LOOK_UP_PAUSE_SECONDS = 0.5
 POSTPONED_SECONDS = 5
 
 
@@ -100,7 +101,7 @@ async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval)
             return await _execute(kit, work, run, step, approval)
         case ApprovalState.EXECUTED:
             result = ToolResult.done({"note": "A person looked and says that this happened."})
-            await effects.finish(kit.database, work, run, step, result, approval=approval)
+            await _finish(kit, work, run, step, result, approval=approval)
             return False
         case ApprovalState.DENIED | ApprovalState.EXPIRED | ApprovalState.WITHDRAWN:
             await effects.refuse(kit.database, work, run, step, approval)
@@ -202,7 +203,7 @@ async def look_up(kit: Kit, step: Step, approval: Approval | None) -> ToolResult
         if found is not None:
             return found
         if attempt + 1 < LOOK_UPS:
-            await asyncio.sleep(0.5 * (attempt + 1))
+            await asyncio.sleep(LOOK_UP_PAUSE_SECONDS * (attempt + 1))
     return None
 
 

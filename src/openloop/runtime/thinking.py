@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 TRIES = 5
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0)
 WORKING = "is working on it…"
+WARMING = "is waiting for its models to load…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,12 +285,19 @@ async def _plan(
 
 async def _failed(kit: Kit, work: Work, run: Run, begun: Begun, failure: ModelFailure) -> bool:
     """A call without a reply: try again a little later, or end the run and say so."""
-    await model_calls.fail(
-        kit.database, work, run, begun.reservation_id, sent=failure.sent, code=failure.code
+    warming = isinstance(failure, ModelWarming)
+    row = await model_calls.fail(
+        kit.database,
+        work,
+        run,
+        begun.reservation_id,
+        sent=failure.sent,
+        code=failure.code,
+        status=SetStatus(text=WARMING, state="waiting") if warming else None,
     )
-    if failure.retryable and (
-        work.conversation.failures + 1 < TRIES or isinstance(failure, ModelWarming)
-    ):
+    if row is not None:
+        await kit.courier.forward(work.claim.ref, [row], work.conversation.thread)
+    if failure.retryable and (work.conversation.failures + 1 < TRIES or warming):
         tries = min(work.conversation.failures, len(BACKOFF_SECONDS) - 1)
         seconds = max(failure.retry_after_seconds or 0, BACKOFF_SECONDS[tries])
         log.info("model call postponed", run=str(run.id), code=failure.code, seconds=seconds)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openloop.domain.errors import Unavailable
 from openloop.domain.surface import Place
 from openloop.testing.rigs.faults import DropAnswer, Refuse, ServerError, TooMany
 
@@ -40,14 +41,21 @@ async def test_a_member_elsewhere_is_external_here(rig: SlackRig, slack: SlackSu
     assert (await slack.person("T0ACME", "U0PRIYA")).kind == "member"
 
 
+async def test_whom_slack_does_not_know_is_unknown(rig: SlackRig, slack: SlackSurface) -> None:
+    rig.faults.fail("users.info", with_=Refuse(error="user_not_found"))
+    assert (await slack.person("T0ACME", "U0PRIYA")).kind == "unknown"
+    assert (await slack.person("T0ACME", "U0PRIYA")).kind == "member"
+
+
 @pytest.mark.parametrize(
-    "fault", [TooMany(), ServerError(), DropAnswer(), Refuse(error="user_not_found")]
+    "fault", [TooMany(), ServerError(), DropAnswer(), Refuse(error="token_revoked")]
 )
-async def test_whom_slack_does_not_vouch_for_is_unknown(
+async def test_a_person_is_not_judged_while_slack_cannot_be_asked(
     rig: SlackRig, slack: SlackSurface, fault: Fault
 ) -> None:
     rig.faults.fail("users.info", with_=fault)
-    assert (await slack.person("T0ACME", "U0PRIYA")).kind == "unknown"
+    with pytest.raises(Unavailable):
+        await slack.person("T0ACME", "U0PRIYA")
     assert (await slack.person("T0ACME", "U0PRIYA")).kind == "member"
 
 

@@ -32,6 +32,7 @@ MOST_PAGES = 10
 _MOST_PEOPLE = 5000
 _CONCURRENT = 4
 
+_NO_SUCH_PERSON = frozenset({"user_not_found", "user_not_visible", "users_not_found"})
 _CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{4,}")
 
 
@@ -87,12 +88,18 @@ class Directory:
     async def person(self, user_id: str, *, tenant: str) -> Person:
         """What Slack says of a user; whoever is of another workspace is external.
 
-        Kind `unknown` where Slack does not know or does not answer: nobody gets a right by that.
+        Kind `unknown` where Slack does not know: nobody gets a right by that.
+
+        Raises:
+            Unavailable: Slack cannot be asked at the moment, so that a mention waits and is not lost
         """
         try:
             identity = await self.identity()
             found = await self._find(user_id, identity)
-        except (SlackRefused, Unavailable):
+        except SlackRefused as refused:
+            if refused.error not in _NO_SUCH_PERSON:
+                message = f"Slack does not say who {user_id} is: {refused.error}"
+                raise TryLater(message) from None
             return Person(id=user_id, name=user_id, kind="unknown")
         if tenant != identity.team_id and found.kind in {"member", "guest"}:
             return Person(id=found.id, name=found.name, kind="external")
@@ -102,8 +109,14 @@ class Directory:
         """Display names by id; an id nobody can resolve stands for itself."""
         wanted = sorted(set(user_ids))
         tenant = (await self.identity()).team_id
-        people = await asyncio.gather(*(self.person(found, tenant=tenant) for found in wanted))
+        people = await asyncio.gather(*(self._named_person(each, tenant) for each in wanted))
         return {person.id: person.name for person in people}
+
+    async def _named_person(self, user_id: str, tenant: str) -> Person:
+        try:
+            return await self.person(user_id, tenant=tenant)
+        except Unavailable:
+            return Person(id=user_id, name=user_id, kind="unknown")
 
     async def find_place(self, name: str) -> Place | None:
         """A channel by id or name; archived ones are not found by name.
