@@ -308,7 +308,7 @@ class Stage:
         return Kit(
             worker=worker,
             database=database,
-            configuration=Configuration(),
+            configuration=self.configuration,
             surfaces=surfaces,
             registry=self.registry,
             models=cast("GatewayClient", self.models),
@@ -417,6 +417,11 @@ class Stage:
         async with self.tx() as tx:
             return (await approvals.list_of_run(tx, run.id))[-1]
 
+    async def count(self, table: str) -> int:
+        """How many rows a table has in this workspace."""
+        async with self.tx() as tx:
+            return await tx.value(f"SELECT count(*) FROM {table}")  # noqa: S608  # pyright: ignore
+
     async def steps(self, run: Run) -> list[Step]:
         """The journal of a run."""
         async with self.tx() as tx:
@@ -500,6 +505,20 @@ async def stage_of(
     id = await apply.ensure_workspace(database, name)
     await applied_workspace(database, id, workspace, name=name)
     return replace(like, workspace=id)
+
+
+async def emptied(stage: Stage) -> None:
+    """Forget every run of the workspace and all that came of it; manifests and people stay."""
+    async with stage.tx() as tx:
+        await tx.run(
+            """
+            DELETE FROM votes; DELETE FROM approvals; DELETE FROM memories; DELETE FROM outbox;
+            DELETE FROM reservations; DELETE FROM budgets; DELETE FROM steps; DELETE FROM messages;
+            DELETE FROM runs; DELETE FROM conversations; DELETE FROM taken_keys
+            """
+        )
+    stage.surface, stage.models, stage.tracker = FakeSurface(), FakeModels(), FakeTracker()
+    stage.registry = Registry((stage.tracker.toolset(), memory_toolset()))
 
 
 async def killed_after_the_effect(stage: Stage, ref: ConversationRef) -> ConversationRef:

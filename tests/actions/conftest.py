@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from openloop.runtime import calling
 from tests import make
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 def look_ups_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two look-ups of a lost answer no time has to pass in tests."""
     monkeypatch.setattr(calling, "LOOK_UP_PAUSE_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Rendering a traceback with all its values takes seconds."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.api.access import STRANGE_ID
+from tests.api.server import served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,11 +136,12 @@ async def test_every_problem_of_a_body_is_listed_and_no_value_is_echoed(api: Api
 
 
 async def test_a_body_without_an_announced_length_is_counted_while_it_arrives(api: Api) -> None:
+    """What comes after a megabyte is not kept, and after sixteen more it is not waited for."""
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
-        while sent < 100:
+        while sent < 4096:
             sent += 1
             yield b" " * 65536
 
@@ -148,7 +150,32 @@ async def test_a_body_without_an_announced_length_is_counted_while_it_arrives(ap
     )
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-    assert sent < 20
+    assert answer.headers["connection"] == "close"
+    assert sent < 300
+
+
+@pytest.mark.parametrize("path", [SAY, "/surfaces/hello/events"])
+@pytest.mark.parametrize("is_announced", [True, False])
+async def test_whoever_sends_ten_megabytes_over_a_real_connection_reads_why_not(
+    api: Api, path: str, *, is_announced: bool
+) -> None:
+    """Closing a connection with unread bytes would reset it before the answer is read."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(160):
+            yield b" " * 65536
+
+    headers = {
+        "Authorization": f"Bearer {api.tokens['owner']}",
+        "Content-Type": "application/json",
+    }
+    async with served(api) as http:
+        content = b" " * 10_485_760 if is_announced else pieces()
+        answer = await http.post(path, content=content, headers=headers)
+        alive = await http.get("/healthz")
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert alive.status_code == 200
 
 
 async def test_a_huge_announced_length_is_refused_before_the_token_is_looked_at(api: Api) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 import pytest
-import uvicorn
 
 from openloop.actions import apply
+from openloop.api.application import end_streams
 from openloop.api.kit import Pace
 from openloop.domain.audit import SYSTEM
 from openloop.domain.ids import new_id
 from openloop.storage import audit
 from tests.api.conftest import open_api
+from tests.api.server import served
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -72,23 +72,6 @@ class Stream:
 
     async def until_noted(self, *notes: str) -> None:
         await until(lambda: self.notes == list(notes))
-
-
-@asynccontextmanager
-async def served(api: Api) -> AsyncGenerator[httpx.AsyncClient]:
-    """The API behind a real server; in process a stream would be read at its end only."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(api.app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve([listener]))
-    await until(lambda: server.started)
-    port = listener.getsockname()[1]
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
-            yield http
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @asynccontextmanager
@@ -276,7 +259,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(
 async def test_the_streams_end_with_the_server(live: tuple[Api, httpx.AsyncClient]) -> None:
     api, http = live
     async with stream(api, http) as found:
-        api.app.state.feeds.end()
+        end_streams(api.app)
         await until(lambda: found.is_over)
 
     assert found.errors == ["stream_ended"]

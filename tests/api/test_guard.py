@@ -170,7 +170,7 @@ async def test_a_websocket_is_closed(api: Api) -> None:
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    scope = {"type": "websocket", "path": "/api/v1/events", "headers": []}
+    scope: dict[str, object] = {"type": "websocket", "path": "/api/v1/events", "headers": []}
     await api.app(scope, receive, send)  # pyright: ignore[reportArgumentType]
 
     assert sent == [{"type": "websocket.close", "code": 1008}]

@@ -82,7 +82,7 @@ async def test_a_stranger_is_refused_with_the_surfaces_own_code(api: Api, stage:
     ],
 )
 async def test_other_addresses(api: Api, method: str, path: str, status: int) -> None:
-    scope = {
+    scope: dict[str, object] = {
         "type": "http",
         "method": method,
         "path": path,
@@ -308,7 +308,7 @@ async def test_bad_deliveries_of_slack(slack_api: Api, stage: Stage, what: str) 
     body, how, status = DELIVERIES[what]
 
     answer = await deliver(slack_api, body, SLACK, headers=signed(body, **how))
-    assert answer.status_code in (status, 400 if status == 200 else status), answer.text
+    assert answer.status_code == status, answer.text
     unsigned = await deliver(slack_api, body, SLACK)
 
     assert unsigned.status_code == (413 if status == 413 else 401)

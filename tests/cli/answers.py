@@ -14,14 +14,14 @@ def run(**changes: object) -> dict[str, Any]:
     """A run."""
     return {
         "id": RUN_ID,
-        "agent": "helper",
+        "agent": "assistant",
         "state": "done",
         "requested_by": {"name": "priya", "id": "U0PRIYA"},
         "request": "open an issue",
         "request_link": "",
         "outcome": "answered",
         "error_code": "",
-        "model": "scripted/helper",
+        "model": "scripted/assistant",
         "input_tokens": 800,
         "output_tokens": 120,
         "cost_usd": "0.000192",
@@ -37,7 +37,7 @@ def step(seq: int, state: str = "finished", **changes: object) -> dict[str, Any]
     return {
         "seq": seq,
         "kind": "model",
-        "name": "scripted/helper",
+        "name": "scripted/assistant",
         "state": state,
         "rule": "",
         "input": {},

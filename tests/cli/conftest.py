@@ -89,7 +89,7 @@ def _serving(server: FakeServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_DELETE = _answer
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815  # the standard library's names
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
@@ -123,9 +123,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def openloop(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> OpenLoop:
+def openloop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> OpenLoop:
     """Run a command in this process."""
 
     def run(*arguments: str, stdin: str = "") -> Ran:

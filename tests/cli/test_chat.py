@@ -39,14 +39,14 @@ def test_each_line_waits_for_its_answer(talking: FakeServer, openloop: OpenLoop)
     talking.answer(MESSAGES, transcript("done", 2, sent("Say", markdown="Hello \x1b[2J*you*.")))
     talking.answer(MESSAGES, transcript("done", 3, sent("Say", markdown="Bye.", footer="Cost")))
 
-    ran = openloop("chat", "helper", stdin="hello\n\nbye\n")
+    ran = openloop("chat", "assistant", stdin="hello\n\nbye\n")
 
     assert (ran.status, ran.out) == (0, "Hello *you*.\nBye.\n")
     assert ran.err == "... is thinking\nCost\n"
     said = [asked.json for asked in talking.asked if asked.method == "POST"]
     assert said == [
-        {"agent": "helper", "text": "hello", "thread": None},
-        {"agent": "helper", "text": "bye", "thread": "T1"},
+        {"agent": "assistant", "text": "hello", "thread": None},
+        {"agent": "assistant", "text": "bye", "thread": "T1"},
     ]
     assert [asked.path.partition("?")[2] for asked in talking.asked if asked.method == "GET"] == [
         "",
@@ -67,19 +67,21 @@ def test_a_held_call_is_shown_and_decided(
     talking.answer(MESSAGES, transcript("done", 3, settled, sent("Say", markdown="Done.")))
     talking.answer(VOTE, answers.approval(state="approved"))
 
-    ran = openloop("chat", "helper", stdin=f"open an issue\n/approve {wanted}\n")
+    ran = openloop("chat", "assistant", stdin=f"open an issue\n/approve {wanted}\n")
 
     assert "Asks: Open an issue in acme/platform\n  Title: Use Postgres 16\n" in ran.out
     assert f"/approve {answers.APPROVAL_ID}" in ran.out
     end = "[Open an issue in acme/platform: Approved by priya]\nDone.\n"
     assert ran.out.endswith(end)
-    assert [each.json for each in talking.asked if "vote" in each.path] == [{"decision": "approve"}]
+    assert [each.json for each in talking.asked if "vote" in each.path] == [
+        {"decision": "approve", "reason": ""}
+    ]
 
 
 def test_with_nothing_held_there_is_nothing_to_decide(
     talking: FakeServer, openloop: OpenLoop
 ) -> None:
-    ran = openloop("chat", "helper", stdin="/reject\n/stop\n/what\n/quit\nnever sent\n")
+    ran = openloop("chat", "assistant", stdin="/reject\n/stop\n/what\n/quit\nnever sent\n")
 
     assert ran.status == 0
     assert "Nothing is waiting for a decision" in ran.err
@@ -93,7 +95,7 @@ def test_a_run_is_stopped(talking: FakeServer, openloop: OpenLoop) -> None:
     talking.answer(MESSAGES, transcript("cancelled", 2, sent("Say", markdown="Stopped.")))
     talking.answer(f"POST /api/v1/runs/{answers.RUN_ID}/cancel", answers.run(state="waiting"))
 
-    ran = openloop("chat", "helper", stdin="open an issue\n/stop\n")
+    ran = openloop("chat", "assistant", stdin="open an issue\n/stop\n")
 
     assert ran.out.endswith("Stopped.\n")
 

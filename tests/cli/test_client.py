@@ -107,7 +107,7 @@ def test_a_server_below_a_path_is_called_there(server: FakeServer) -> None:
 def test_a_stream_of_events_is_read_piece_by_piece(server: FakeServer) -> None:
     server.answer(
         "GET /events",
-        b": ping\n\nid: 1-1\ndata: {\"kind\": \"run.queued\"}\n\n"
+        b': ping\n\nid: 1-1\ndata: {"kind": "run.queued"}\n\n'
         b"event: error\nid: 1-2\ndata: a\r\ndata: b\n\ndata: cut off",
     )
 

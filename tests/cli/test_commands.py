@@ -26,9 +26,9 @@ spec:
 AGENT = """\
 apiVersion: openloop.ai/v1alpha1
 kind: Agent
-metadata: { name: helper, workspace: acme }
+metadata: { name: assistant, workspace: acme }
 spec:
-  model_policy: { default: scripted/helper }
+  model_policy: { default: scripted/assistant }
   approvals: { approvers: ["@priya"] }
   budget: { monthly_usd: 10, per_task_usd: 0.5 }
 """
@@ -36,7 +36,7 @@ APPLIED = {
     "results": [
         {
             "kind": "Agent",
-            "name": "helper",
+            "name": "assistant",
             "revision": 2,
             "changed": True,
             "inactive": [{"part": "spec.surfaces[0] discord", "reason": "not configured"}],
@@ -61,14 +61,14 @@ def test_lists_pass_on_what_is_asked_for(connected: FakeServer, openloop: OpenLo
     connected.answer("GET /api/v1/audit", answers.page())
     connected.answer("GET /api/v1/memories", answers.page())
 
-    openloop("runs", "get", "--state", "waiting", "--agent", "helper", "--limit", "5")
+    openloop("runs", "get", "--state", "waiting", "--agent", "assistant", "--limit", "5")
     openloop("approvals", "get", "--state", "pending", "--run", "R", "--cursor", "C")
     openloop("audit", "get", "--run", "R", "--kind", "approval.")
     openloop("memory", "search", "which", "database?")
 
     queries = [parse_qs(urlsplit(asked.path).query) for asked in connected.asked]
     assert queries == [
-        {"state": ["waiting"], "agent": ["helper"], "limit": ["5"]},
+        {"state": ["waiting"], "agent": ["assistant"], "limit": ["5"]},
         {"state": ["pending"], "run": ["R"], "cursor": ["C"], "limit": ["50"]},
         {"run": ["R"], "kind": ["approval."], "limit": ["50"]},
         {"q": ["which database?"], "limit": ["50"]},
@@ -157,8 +157,8 @@ def test_manifests_are_applied_together(
 
     sent = connected.asked[0].json["files"]
     assert [file_name(file["name"]) for file in sent] == ["agent.yml", "workspace.yaml"]
-    assert ran.out.splitlines()[1].split() == ["Agent", "helper", "2", "applied"]
-    assert ran.err == "helper: spec.surfaces[0] discord inactive: not configured\n"
+    assert ran.out.splitlines()[1].split() == ["Agent", "assistant", "2", "applied"]
+    assert ran.err == "assistant: spec.surfaces[0] discord inactive: not configured\n"
 
 
 def file_name(text: str) -> str:
@@ -168,7 +168,7 @@ def file_name(text: str) -> str:
 def test_manifests_are_validated_without_a_server(openloop: OpenLoop, manifests: Path) -> None:
     ran = openloop("agents", "validate", "-f", str(manifests), "-o", "name")
 
-    assert (ran.status, ran.out) == (0, "agent/helper\nworkspace/acme\n")
+    assert (ran.status, ran.out) == (0, "agent/assistant\nworkspace/acme\n")
 
 
 def test_every_problem_of_every_manifest_is_told(openloop: OpenLoop, manifests: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_folder_without_manifests_is_refused(openloop: OpenLoop, tmp_path: Pat
 def test_agents_show_what_of_them_is_inactive(connected: FakeServer, openloop: OpenLoop) -> None:
     place = {"surface": "slack", "name": "#dev-platform"}
     agent = {
-        "name": "helper",
+        "name": "assistant",
         "revision": 2,
         "digest": "sha256:0",
         "applied_at": "2026-11-23T06:29:34Z",
@@ -213,25 +213,25 @@ def test_agents_show_what_of_them_is_inactive(connected: FakeServer, openloop: O
         "source": AGENT,
     }
     connected.answer("GET /api/v1/agents", answers.page(agent))
-    connected.answer("GET /api/v1/agents/helper", agent)
+    connected.answer("GET /api/v1/agents/assistant", agent)
 
     assert "slack #dev-platform, console" in openloop("agents", "get").out
     assert "discord: not configured" in openloop("agents", "get").out
-    assert "kind: Agent" in openloop("agents", "describe", "agent/helper").out
+    assert "kind: Agent" in openloop("agents", "describe", "agent/assistant").out
 
 
 def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> None:
     line = {
         "axis": "agent",
-        "name": "helper",
+        "name": "assistant",
         "limit_usd": "10.000000",
         "settled_usd": "1.250000",
         "reserved_usd": "0.750000",
         "overrun_usd": "0",
     }
     model = {
-        "agent": "helper",
-        "model": "scripted/helper",
+        "agent": "assistant",
+        "model": "scripted/assistant",
         "calls": 5,
         "input_tokens": 2000,
         "output_tokens": 300,
@@ -244,8 +244,8 @@ def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> 
     lines = openloop("usage").out.splitlines()
 
     assert lines[1].split() == ["workspace", "$1.25", "$0.75", "none"]
-    assert lines[2].split() == ["agent", "helper", "$1.25", "$0.75", "$10.00", "$8.00"]
-    assert lines[5].split() == ["helper", "scripted/helper", "5", "2000", "300", "$1.25"]
+    assert lines[2].split() == ["agent", "assistant", "$1.25", "$0.75", "$10.00", "$8.00"]
+    assert lines[5].split() == ["assistant", "scripted/assistant", "5", "2000", "300", "$1.25"]
 
 
 def test_a_new_token_is_the_only_thing_on_standard_output(

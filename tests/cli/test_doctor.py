@@ -46,9 +46,7 @@ def test_secrets_that_others_may_read_are_a_problem(openloop: OpenLoop, tmp_path
     assert f"chmod 600 {tmp_path}/home/cli-token" in ran.out
 
 
-def test_every_wrong_setting_is_listed(
-    openloop: OpenLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_wrong_setting_is_listed(openloop: OpenLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENLOOP_PORT", "many")
     monkeypatch.setenv("DATABASE_URL", "mysql://x")
 

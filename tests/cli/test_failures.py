@@ -78,9 +78,7 @@ def test_an_error_cannot_move_the_cursor(connected: FakeServer, openloop: OpenLo
     assert openloop("runs", "get").err == "openloop: no way\n  - a problem\n"
 
 
-def test_nobody_there_is_told_as_such(
-    openloop: OpenLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_there_is_told_as_such(openloop: OpenLoop, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("OPENLOOP_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")

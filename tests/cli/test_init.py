@@ -201,7 +201,7 @@ def test_a_person_is_asked_for_what_is_missing(
     monkeypatch.setattr("getpass.getpass", read_hidden)
     typed = "\n".join(
         [
-            *("acme", "helper"),
+            *("acme", "assistant"),
             *("priya", "priya@example.com"),
             *("ben", ""),  # another approver, whose address is not known
             "",  # nobody else
@@ -221,7 +221,7 @@ def test_a_person_is_asked_for_what_is_missing(
         "priya": "U0PRIYA",
         "ben": "U0BEN",
     }
-    assert agent.metadata.name == "helper"
+    assert agent.metadata.name == "assistant"
     assert workspace.spec.integrations.github is not None
     assert workspace.spec.integrations.github.repos == ("acme/platform", "acme/web")
     assert workspace.spec.budget.monthly_usd == 25

@@ -32,7 +32,7 @@ def test_a_table_has_titles_and_aligned_columns(openloop: OpenLoop) -> None:
 
     title, first, second = ran.out.splitlines()
     assert title.split() == ["ID", "AGENT", "STATE", "REQUEST", "COST", "AGE"]
-    assert first.split()[:3] == [answers.RUN_ID, "helper", "done"]
+    assert first.split()[:3] == [answers.RUN_ID, "assistant", "done"]
     assert {line.index(word) for line, word in ((title, "STATE"), (first, "done"))} == {
         second.index("waiting")
     }
@@ -68,9 +68,7 @@ def test_yaml_holds_the_same(openloop: OpenLoop) -> None:
     assert found["items"][0] == answers.run()
 
 
-def test_names_can_be_handed_to_the_next_command(
-    connected: FakeServer, openloop: OpenLoop
-) -> None:
+def test_names_can_be_handed_to_the_next_command(connected: FakeServer, openloop: OpenLoop) -> None:
     connected.answer(f"POST /api/v1/runs/{answers.RUN_ID}/cancel", answers.run(state="cancelled"))
     name = openloop("runs", "get", "-o", "name").out.splitlines()[0]
 
@@ -92,7 +90,7 @@ def test_an_empty_list_writes_no_data_and_says_what_would_fill_it(
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("", True), ("1", False)])
 def test_colours_are_for_terminals_of_people_who_want_them(
-    monkeypatch: pytest.MonkeyPatch, no_color: str | None, coloured: bool
+    monkeypatch: pytest.MonkeyPatch, no_color: str | None, *, coloured: bool
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     if no_color is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict, is_granted, judge, stricter
@@ -169,6 +169,7 @@ def agents(draw: some.DrawFn) -> Any:
     )
 
 
+@settings(max_examples=60)
 @given(begun=agents(), live=agents(), call=some.sampled_from(CALLS))
 def test_the_stricter_of_two_is_as_strict_as_the_stricter_one(
     begun: Any, live: Any, call: Call
@@ -184,14 +185,16 @@ def test_the_stricter_of_two_is_as_strict_as_the_stricter_one(
         assert both.expires_hours == turned.expires_hours == min(hours)
 
 
+@settings(max_examples=60)
 @given(manifest=agents(), call=some.sampled_from(CALLS))
 def test_the_stricter_of_the_same_is_the_same(manifest: Any, call: Call) -> None:
     verdict = judge(call, manifest, WORKSPACE)
     assert stricter(verdict, verdict) == verdict
 
 
+@settings(max_examples=60)
 @given(manifest=agents(), call=some.sampled_from(CALLS))
-def test_taking_a_line_away_never_lets_more_through_except_what_it_held(
+def test_without_a_grant_nothing_passes_and_without_a_rule_no_write(
     manifest: Any, call: Call
 ) -> None:
     """No grant, no right; no standing rule, no free write."""

@@ -147,13 +147,23 @@ async def release(database: Database, claim: Claim, *, wake_at: datetime | None 
         return await conversations.release(tx, claim, wake_at=wake_at)
 
 
+async def postpone(database: Database, claim: Claim, *, after_seconds: float) -> bool:
+    """Let go and come back after a while, as nothing is wrong; False where something has happened."""
+    async with database.transaction(claim.ref.workspace) as tx:
+        return await conversations.release(tx, claim, wake_at=await _from_now(tx, after_seconds))
+
+
 async def release_failed(database: Database, claim: Claim, *, after_seconds: float) -> None:
     """Let go after a failure; the sweep tries again, not before the given time."""
     async with database.transaction(claim.ref.workspace) as tx:
-        wake_at = await tx.value(
-            "SELECT openloop.now() + make_interval(secs => %(seconds)s)", {"seconds": after_seconds}
-        )
+        wake_at = await _from_now(tx, after_seconds)
         await conversations.release(tx, claim, wake_at=wake_at, failed=True)
+
+
+async def _from_now(tx: Transaction, seconds: float) -> datetime:
+    return await tx.value(
+        "SELECT openloop.now() + make_interval(secs => %(seconds)s)", {"seconds": seconds}
+    )
 
 
 async def park(database: Database, work: Work, run: Run, *, wake_at: datetime | None) -> bool:

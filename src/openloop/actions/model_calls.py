@@ -38,6 +38,12 @@ class BudgetExhausted(Conflict):
         self.axis, self.status = axis, status
 
 
+class BudgetTaken(BudgetExhausted):
+    """The money is set aside for calls under way: when they are settled there may be enough."""
+
+    code = "budget_taken"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """A journaled model call that may be made now."""
@@ -71,7 +77,7 @@ async def begin(
     before this call, `taken` the messages that this marks as read.
 
     Raises:
-        LostClaim, BudgetExhausted
+        LostClaim, BudgetTaken, BudgetExhausted
     """
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
@@ -95,7 +101,9 @@ async def begin(
             await runs.set_state(tx, run.id, RunState.WORKING, model=facts.model)
             await budgets.open_rows(tx, workspace, agent_id=run.agent_id, run_id=run.id)
             for left in await budgets.find_held(tx, run.id, seq):
-                await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
+                # An attempt that broke off left its status behind, maybe our own: nothing may wait
+                # for the lease of that.
+                await outbox.drop_statuses(tx, work.conversation.id, sender=None)
                 await budgets.settle(tx, left, cost_usd=None, usage=None)
         if status is not None:
             row = await outbox.put(
@@ -123,7 +131,8 @@ async def begin(
             step_input={"steering": list(steering), "input_tokens": input_tokens},
         )
     if reserved.max_tokens is None:
-        raise BudgetExhausted(reserved.axis, row)
+        refusal = BudgetTaken if reserved.may_wait else BudgetExhausted
+        raise refusal(reserved.axis, row)
     return Begun(
         seq=seq,
         model=facts.model,

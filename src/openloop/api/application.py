@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -67,7 +67,7 @@ def create_api(kit: ApiKit) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
-        feeds.end()
+        end_streams(app)
 
     app = FastAPI(
         title="OpenLoop",
@@ -99,6 +99,11 @@ def create_api(kit: ApiKit) -> FastAPI:
         app.include_router(resource.router)
     app.openapi = _once(app)
     return app
+
+
+def end_streams(app: FastAPI) -> None:
+    """End every event stream, so that a server that stops need not wait for its clients."""
+    cast("Feeds", app.state.feeds).end()
 
 
 def _once(app: FastAPI) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from openloop.api.problems import BodyTooLarge, MalformedRequest, NotJson
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BYTES = 1024 * 1024
+DRAIN_BYTES = 16 * MAX_BYTES
+DRAIN_SECONDS = 2.0
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BODY = "openloop.body"
 
@@ -43,7 +47,7 @@ def refuse_announced(scope: Scope, limit: int = MAX_BYTES) -> None:
     if not announced.isdigit():
         raise MalformedRequest("The header 'content-length' is not a number")
     if len(announced) > 12 or int(announced) > limit:
-        raise BodyTooLarge(f"The body is larger than {limit} bytes")
+        raise BodyTooLarge(limit, is_complete=False)
 
 
 async def read(receive: Receive, limit: int = MAX_BYTES) -> bytes:
@@ -61,11 +65,26 @@ async def read(receive: Receive, limit: int = MAX_BYTES) -> bytes:
         piece: bytes = message.get("body", b"")
         size += len(piece)
         if size > limit:
-            raise BodyTooLarge(f"The body is larger than {limit} bytes")
+            raise BodyTooLarge(limit, is_complete=not message.get("more_body", False))
         if piece:
             pieces.append(piece)
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def drain(receive: Receive) -> None:
+    """Let a client that is still sending come to an end, as far as that is bearable.
+
+    Closing a connection with unread bytes resets it, and the client never reads our answer.
+    """
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while size < DRAIN_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                size += len(message.get("body", b""))
 
 
 class StrictBodies:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from openloop.api.bodies import UNSAFE, Disconnected, header, refuse_announced
+from openloop.api.bodies import UNSAFE, Disconnected, drain, header, refuse_announced
 from openloop.api.ingress import is_delivery
 from openloop.api.problems import (
+    BodyTooLarge,
     ForeignHost,
     ForeignOrigin,
     MalformedRequest,
@@ -24,6 +26,8 @@ from openloop.domain.errors import OpenLoopError
 from openloop.domain.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
@@ -71,6 +75,9 @@ class Guard:
                 await self._app(scope, receive, answer.send)
         except Disconnected:
             return
+        except BodyTooLarge as error:
+            rest = None if error.is_complete else partial(drain, receive)
+            await answer.refuse(error, before_end=rest)
         except OpenLoopError as error:
             await answer.refuse(error)
         except TimeoutError as error:
@@ -111,12 +118,14 @@ class _Answer:
             message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
         await self._send(message)
 
-    async def refuse(self, error: OpenLoopError) -> None:
+    async def refuse(
+        self, error: OpenLoopError, *, before_end: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Answer with an error of ours; an answer that broke off is left to be seen as one."""
         problem = problem_of(error)
         if problem.status >= 500:
             log.warning("request not served", code=problem.code, reason=str(error))
-        await self._end(problem)
+        await self._end(problem, before_end)
 
     async def give_up(self, scope: Scope, error: Exception) -> None:
         """Answer a fault of ours with an id that the log has, and nothing of its text."""
@@ -131,10 +140,12 @@ class _Answer:
         detail = f"Something is wrong on our side; the log has more under {fault}"
         await self._end(make_problem(500, "internal_error", detail))
 
-    async def _end(self, problem: Problem) -> None:
+    async def _end(
+        self, problem: Problem, before_end: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._deadline = None  # it is over already
         if not self._begun:
-            await send_problem(self.send, problem)
+            await send_problem(self.send, problem, before_end=before_end)
 
 
 def _name(host: bytes) -> str:

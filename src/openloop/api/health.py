@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,9 @@ from openloop.storage import migrations
 
 CHECK_SECONDS = 2.0
 
+SILENT = "it does not answer"
+
+Reasons = Mapping[str, str | None]
 Models = Literal["ready", "warming", "unreachable"]
 
 
@@ -53,20 +57,39 @@ async def get_readiness(kit: Kit, response: Response) -> Readiness:
 
 
 async def _reasons(kit: ApiKit) -> dict[str, str]:
-    database, others = await asyncio.gather(_database(kit), kit.ready_checks())
-    found = {**database, **others}
+    database, others = await asyncio.gather(
+        _within(_database(kit), {"database": SILENT}), _within(kit.ready_checks(), {})
+    )
+    found = {**others, **database}
     return {part: reason for part, reason in found.items() if reason is not None}
 
 
-async def _database(kit: ApiKit) -> dict[str, str | None]:
+async def _database(kit: ApiKit) -> Reasons:
+    async with kit.database.directory() as tx:
+        missing = await migrations.pending(tx.connection)
+    return {"migrations": f"not applied: {', '.join(missing)}"} if missing else {}
+
+
+async def _within(check: Awaitable[Reasons], otherwise: Reasons) -> Reasons:
+    """What a check finds, or what it means that it finds nothing in time.
+
+    A query of a server that hangs takes seconds to cancel, so its end is not waited for.
+    """
+    looking = asyncio.ensure_future(check)
+    done, _ = await asyncio.wait((looking,), timeout=CHECK_SECONDS)
+    if not done:
+        looking.cancel()
+        looking.add_done_callback(_forget)
+        return otherwise
     try:
-        async with asyncio.timeout(CHECK_SECONDS), kit.database.directory() as tx:
-            missing = await migrations.pending(tx.connection)
-    except (OpenLoopError, TimeoutError):
-        return {"database": "it does not answer"}
-    if missing:
-        return {"migrations": f"not applied: {', '.join(missing)}"}
-    return {}
+        return looking.result()
+    except OpenLoopError:
+        return otherwise
+
+
+def _forget(looking: asyncio.Future[Reasons]) -> None:
+    if not looking.cancelled():
+        looking.exception()
 
 
 async def _models(kit: ApiKit) -> Models:

@@ -19,7 +19,7 @@ from openloop.domain.errors import (
 from openloop.domain.strict_json import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from fastapi import Request
     from fastapi.exceptions import RequestValidationError
@@ -89,6 +89,10 @@ class BodyTooLarge(RequestRefused):
 
     code = "body_too_large"
     status = 413
+
+    def __init__(self, limit: int, *, is_complete: bool) -> None:
+        super().__init__(f"The body is larger than {limit} bytes")
+        self.is_complete = is_complete
 
 
 class BodyTooSlow(RequestRefused):
@@ -181,8 +185,13 @@ def response_of(problem: Problem, headers: Mapping[str, str] | None = None) -> R
     )
 
 
-async def send_problem(send: Send, problem: Problem) -> None:
-    """Answer with a problem from outside FastAPI."""
+async def send_problem(
+    send: Send, problem: Problem, *, before_end: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Answer with a problem from outside FastAPI.
+
+    `before_end` is awaited when the answer is on its way and its connection is still open.
+    """
     body = orjson.dumps(asdict(problem))
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
@@ -193,6 +202,10 @@ async def send_problem(send: Send, problem: Problem) -> None:
         ),
     ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    if before_end is not None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await before_end()
+        body = b""
     await send({"type": "http.response.body", "body": body})
 
 

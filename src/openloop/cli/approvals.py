@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from openloop.cli.client import by_id, connect
+from openloop.cli.client import Client, by_id, connect
 from openloop.cli.output import Column, Format, Json, field, output_option, say, show_list, show_one
 from openloop.cli.runs import limit_option, who
 from openloop.cli.text import age, when
@@ -114,14 +114,19 @@ def happened(approval_id: str, reason: str, output: Format) -> None:
     _vote(approval_id, "happened", reason, output)
 
 
-def _vote(approval_id: str, decision: str, reason: str, output: Format) -> None:
+def vote(client: Client, approval_id: str, decision: str, reason: str = "") -> Json:
+    """Decide an approval; a token that may not vote is told what kind it takes."""
     path = f"/api/v1/approvals/{by_id('approval', approval_id)}/vote"
     try:
-        decided = connect().post(path, {"decision": decision, "reason": reason})
+        return client.post(path, {"decision": decision, "reason": reason})
     except Forbidden as error:
         if error.code == Forbidden.code:
             say(A_VOTE_IS_A_PERSONS)
         raise
+
+
+def _vote(approval_id: str, decision: str, reason: str, output: Format) -> None:
+    decided = vote(connect(), approval_id, decision, reason)
     show_list(
         decided,
         [decided],

@@ -12,7 +12,7 @@ import click
 def demo(arguments: tuple[str, ...]) -> int:
     """Play the story: from a mention to an approved GitHub issue.
 
-    Every act in it is on record. Everything runs on this machine, in a temporary directory; no account and no key is needed.
+    Everything runs on this machine, in a temporary directory; no account and no key is needed.
     """
     # By name: the command line and the test kit are on one floor and do not import each other.
     return int(import_module("openloop.testing.demo").main(list(arguments)) or 0)

@@ -72,6 +72,6 @@ def tell(error: OpenLoopError | LocalFailure, *, as_json: bool) -> None:
         click.echo(json.dumps({"error": told}, indent=2), err=True)
         return
     click.echo(f"openloop: {clean(str(error))}", err=True)
-    if list(problems) != [str(error)]:
+    if any(problem not in str(error) for problem in problems):
         for problem in problems:
             click.echo(f"  - {clean(problem)}", err=True)

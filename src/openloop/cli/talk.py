@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from openloop.cli.client import by_id, escape
+from openloop.cli.approvals import vote
+from openloop.cli.client import escape
 from openloop.cli.failures import tell
 from openloop.cli.output import say
 from openloop.cli.text import clean, one_line
@@ -119,8 +120,7 @@ class Talk:
             say("Which one? " + (", ".join(found) or "Nothing is waiting for a decision"))
             return
         approval = found[0] if found else wanted
-        path = f"/api/v1/approvals/{by_id('approval', approval)}/vote"
-        self._client.post(path, {"decision": decision})
+        vote(self._client, approval, decision)
         self._open.pop(approval, None)
         self._is_idle = False
 

@@ -28,6 +28,7 @@ HISTORY_MESSAGES = 60
 HISTORY_CHARACTERS = 24_000
 MESSAGE_CHARACTERS = 4_000
 RECALLED = 8
+_BRACKETS = str.maketrans("[]<>", "()()")
 # What a model could read as the beginning or end of one of our sections, however it is written.
 _SECTION = re.compile(r"<(?=[^\w<>]{0,8}(?:thread|memories)\b)", re.IGNORECASE)
 
@@ -130,7 +131,7 @@ def _as_data(text: str) -> str:
 
 def name_of(shown: str) -> str:
     """A name that people chose for themselves, on one line and without brackets of ours."""
-    return " ".join(_SECTION.sub("&lt;", shown).replace("[", "(").replace("]", ")").split())[:80]
+    return " ".join(shown.translate(_BRACKETS).split())[:80]
 
 
 def _query(run: Run, thread: Sequence[ThreadMessage]) -> str:

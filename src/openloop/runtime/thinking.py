@@ -10,7 +10,7 @@ import structlog
 
 from openloop.actions import calls as planning
 from openloop.actions import claims, endings, model_calls
-from openloop.actions.model_calls import BudgetExhausted
+from openloop.actions.model_calls import BudgetExhausted, BudgetTaken
 from openloop.domain import policy, pricing
 from openloop.domain.journal import Gather, steering_of
 from openloop.domain.model import ModelMessage, ModelRequest
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+TAKEN_SECONDS = 0.5
 TRIES = 5
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0)
 WORKING = "is working on it…"
@@ -88,6 +89,8 @@ async def ask_model(
         if exhausted.status is not None:
             unsent = Receipt(outcome="refused", detail="overtaken")
             await kit.courier.record(work.workspace, exhausted.status, unsent)
+        if isinstance(exhausted, BudgetTaken):
+            return await claims.postpone(kit.database, work.claim, after_seconds=TAKEN_SECONDS)
         reason = f"The {exhausted.axis} budget does not afford another step."
         return await land(kit, work, run, reason=reason, code=exhausted.code)
     if model != run.model:
@@ -297,7 +300,10 @@ async def _failed(kit: Kit, work: Work, run: Run, begun: Begun, failure: ModelFa
     )
     if row is not None:
         await kit.courier.forward(work.claim.ref, [row], work.conversation.thread)
-    if failure.retryable and (work.conversation.failures + 1 < TRIES or warming):
+    if warming:
+        seconds = failure.retry_after_seconds or TAKEN_SECONDS
+        return await claims.postpone(kit.database, work.claim, after_seconds=seconds)
+    if failure.retryable and work.conversation.failures + 1 < TRIES:
         tries = min(work.conversation.failures, len(BACKOFF_SECONDS) - 1)
         seconds = max(failure.retry_after_seconds or 0, BACKOFF_SECONDS[tries])
         log.info("model call postponed", run=str(run.id), code=failure.code, seconds=seconds)

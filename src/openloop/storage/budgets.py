@@ -78,12 +78,14 @@ async def month(tx: Transaction) -> date:
 class Reserved:
     """What a call may use: the length of the answer, and the money set aside for it.
 
-    With `max_tokens` None nothing was reserved and no step was written: `axis` is the tightest.
+    With `max_tokens` None nothing was reserved, and `axis` is the tightest. Then `may_wait` says that
+    only money set aside for other calls is in the way: it may turn out not to be needed.
     """
 
     axis: str
     max_tokens: int | None
     amount_usd: Decimal
+    may_wait: bool
 
 
 async def reserve(
@@ -102,7 +104,7 @@ async def reserve(
     limits: Limits,
     step_input: object,
 ) -> Reserved:
-    """Set money aside on every axis or on none, journal the model call as started, and commit.
+    """Journal the model call as started, set money aside on every axis or on none, and commit.
 
     One statement over all axes in a fixed order, and the commit with it: the rows of the workspace
     and the agent are what every run of the installation waits for. The length of the answer is the
@@ -117,26 +119,24 @@ async def reserve(
                 WHEN 'run' THEN %(run_usd)s::numeric ELSE %(workspace_usd)s::numeric END AS limit_now
             FROM openloop.budget_keys(%(workspace)s, %(agent_id)s, %(run_id)s, openloop.month())),
         locked AS (
-            SELECT b.axis, b.subject, b.period, k.limit_now,
+            SELECT b.axis, b.subject, b.period, k.limit_now, k.limit_now - b.settled_usd AS unspent,
                    k.limit_now - b.settled_usd - b.reserved_usd AS remaining
             FROM budgets b JOIN keys k USING (axis, subject, period)
             ORDER BY b.axis FOR UPDATE OF b),
         tight AS (
-            SELECT min(remaining) AS remaining, count(*) AS found,
-                   (array_agg(axis ORDER BY remaining NULLS LAST))[1] AS axis FROM locked),
-        affordable AS (
-            SELECT axis, CASE WHEN found < 3 THEN 0
-                WHEN remaining IS NULL THEN %(longest)s
-                WHEN remaining * 1000000 < %(input_tokens)s * %(input_price)s::numeric THEN 0
-                WHEN %(output_price)s::numeric = 0 THEN %(longest)s
-                ELSE div(remaining * 1000000 - %(input_tokens)s * %(input_price)s::numeric,
-                         %(output_price)s::numeric) END AS tokens, remaining
-            FROM tight),
+            SELECT (array_agg(axis ORDER BY remaining NULLS LAST))[1] AS axis, count(*) = 3 AS complete,
+                   openloop.affordable_tokens(min(remaining), %(input_tokens)s, %(input_price)s,
+                                              %(output_price)s, %(longest)s) AS now,
+                   openloop.affordable_tokens(min(unspent), %(input_tokens)s, %(input_price)s,
+                                              %(output_price)s, %(longest)s) AS later
+            FROM locked),
         planned AS (
-            SELECT axis, CASE WHEN remaining IS NULL OR tokens >= %(fewest)s
-                THEN least(tokens, %(longest)s)::bigint END AS max_tokens FROM affordable),
+            SELECT axis, CASE WHEN complete AND now >= least(%(fewest)s, %(longest)s) THEN now END
+                       AS max_tokens,
+                   NOT complete OR later >= least(%(fewest)s, %(longest)s) AS may_wait
+            FROM tight),
         priced AS (
-            SELECT axis, max_tokens, coalesce(ceil(%(input_tokens)s * %(input_price)s::numeric
+            SELECT axis, max_tokens, may_wait, coalesce(ceil(%(input_tokens)s * %(input_price)s::numeric
                 + max_tokens * %(output_price)s::numeric) / 1000000, 0)::numeric(16, 6) AS amount_usd
             FROM planned),
         spent AS (
@@ -155,11 +155,11 @@ async def reserve(
         begun AS (
             INSERT INTO steps AS s (workspace_id, run_id, seq, kind, state, epoch, name, input)
             SELECT %(workspace)s, %(run_id)s, %(seq)s, 'model', 'started', %(epoch)s, %(model)s,
-                   %(step_input)s FROM priced WHERE max_tokens IS NOT NULL
+                   %(step_input)s
             ON CONFLICT (workspace_id, run_id, seq) DO UPDATE
             SET epoch = EXCLUDED.epoch, input = EXCLUDED.input
             WHERE s.state = 'started' AND s.kind = 'model')
-        SELECT axis, max_tokens, amount_usd FROM priced
+        SELECT axis, max_tokens, amount_usd, may_wait FROM priced
         """,
         {
             "workspace": workspace,

@@ -151,13 +151,19 @@ async def close(tx: Transaction, id: OpId, *, sender: UUID, state: str, detail: 
     )
 
 
-async def drop_statuses(tx: Transaction, conversation_id: ConversationId, *, sender: UUID) -> None:
-    """Statuses that nobody is sending, or only a worker that is gone, are overtaken by what comes."""
+async def drop_statuses(
+    tx: Transaction, conversation_id: ConversationId, *, sender: UUID | None
+) -> None:
+    """Statuses that nobody is sending are overtaken by what comes.
+
+    `sender` is who may be sending one now, besides workers that are gone; None: nobody is.
+    """
     await tx.run(
         """
         UPDATE outbox SET state = 'dropped', detail = 'overtaken', lease_until = NULL
         WHERE conversation_id = %(id)s AND op->>'op' = 'SetStatus'
-          AND (state = 'queued' OR state = 'sending' AND sender <> %(sender)s)
+          AND (state = 'queued'
+               OR state = 'sending' AND sender IS DISTINCT FROM %(sender)s::uuid)
         """,
         {"id": conversation_id, "sender": sender},
     )

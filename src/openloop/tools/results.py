@@ -32,7 +32,7 @@ def _clean(value: Any) -> Any:
         return value.translate(_CONTROL)
     if isinstance(value, dict):
         pairs = cast("dict[str, Any]", value)
-        return {str(key): _clean(each) for key, each in pairs.items()}
+        return {_clean(str(key)): _clean(each) for key, each in pairs.items()}
     if isinstance(value, (list, tuple)):
         items: list[Any] = [*value]
         return [_clean(each) for each in items]

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from typing import TYPE_CHECKING
 
+import uvloop
+
+from openloop.cli.failures import Exit
 from openloop.cli.processes import logs
 from openloop.cli.processes.environment import has_provider, load_settings
 from openloop.cli.processes.parent import follow
+from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Misconfigured
-from openloop.models.gateway import GatewayConfig, run_gateway
+from openloop.models.gateway import GatewayConfig, open_gateway
+
+if TYPE_CHECKING:
+    from openloop.models.remote import RemoteModels
 
 
-def run(*, tcp: str | None, warm: str, parent_fd: int | None, nice: int) -> int:
+def run(
+    *, tcp: str | None, warm: str, warm_fd: int | None, parent_fd: int | None, nice: int
+) -> int:
     """Serve models until SIGTERM, or until the parent is gone."""
     settings = load_settings(is_child=parent_fd is not None, keys=True)
     os.nice(nice)
     if parent_fd is not None:
         follow(parent_fd)
     logs.set_up(settings.log_level)
-    return run_gateway(
-        GatewayConfig(
-            environ=settings.environ,
-            socket_path=None if tcp else settings.gateway_socket,
-            tcp=_address(tcp) if tcp else None,
-            token=settings.gateway_token,
-            scripts=settings.scripts,
-            warm=warm == "yes" or (warm == "auto" and has_provider(settings.environ)),
-        )
+    config = GatewayConfig(
+        environ=settings.environ,
+        socket_path=None if tcp else settings.gateway_socket,
+        tcp=_address(tcp) if tcp else None,
+        token=settings.gateway_token,
+        scripts=settings.scripts,
     )
+    warms = warm == "yes" or (warm == "auto" and has_provider(settings.environ))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, warms=warms, warm_fd=warm_fd))
+
+
+async def _serve(config: GatewayConfig, *, warms: bool, warm_fd: int | None) -> int:
+    stopping = asyncio.Event()
+    on_stop(stopping.set)
+    async with open_gateway(config) as remote:
+        remote.on_failure = stopping.set
+        if warms and warm_fd is not None:
+            asyncio.get_running_loop().add_reader(warm_fd, _warm, remote, warm_fd)
+        elif warms:
+            remote.warm()
+        await stopping.wait()
+    return Exit.FAILURE if remote.loading == "failed" else Exit.OK
+
+
+def _warm(remote: RemoteModels, warm_fd: int) -> None:
+    """The pipe was closed: from now on there is time for it."""
+    asyncio.get_running_loop().remove_reader(warm_fd)
+    remote.warm()
 
 
 def _address(text: str) -> tuple[str, int]:

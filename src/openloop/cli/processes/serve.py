@@ -15,11 +15,12 @@ from openloop import app
 from openloop.cli.failures import Exit, tell
 from openloop.cli.manifests import check_files, read_files
 from openloop.cli.output import say
-from openloop.cli.processes.boot import explained, on_stop
+from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
 from openloop.cli.processes.listening import keep_listening
 from openloop.cli.processes.parent import follow, report_ready
 from openloop.cli.processes.ports import BACKLOG, open_port
+from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Invalid, OpenLoopError
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import uvloop
 from openloop import app
 from openloop.cli.failures import Exit
 from openloop.cli.output import say
-from openloop.cli.processes.boot import explained, on_stop
+from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
 from openloop.cli.processes.listening import keep_listening
 from openloop.cli.processes.parent import follow
+from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Misconfigured
 from openloop.settings import Settings
 

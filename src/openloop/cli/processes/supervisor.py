@@ -26,8 +26,8 @@ WITHIN_SECONDS: Final = 30.0
 class Child:
     """A process to keep running.
 
-    `once` are arguments of the first start only; `fds` are inherited; `says_ready` tells that it
-    takes `--ready-fd`; `drain_seconds` is how long it may take to end.
+    `once` are arguments that count until it was ready once; `fds` are inherited; `says_ready` tells
+    that it takes `--ready-fd`; `drain_seconds` is how long it may take to end.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Supervised:
         self._say = say
         self._process: Process | None = None
         self._stopping = asyncio.Event()
+        self._has_died = False
         self.keeping = asyncio.create_task(self._keep(), name=child.name)
 
     async def stop(self) -> None:
@@ -74,10 +75,12 @@ class Supervised:
         while not self._stopping.is_set():
             began = time.monotonic()
             status = await self._live(once)
-            once = ()
+            if self.ready.is_set():
+                once = ()
             self.ready.clear()
             if self._stopping.is_set():
                 return
+            self._has_died = True
             now = time.monotonic()
             deaths = [*(each for each in deaths if now - each < WITHIN_SECONDS), now]
             self._refuse_to_go_on(status, len(deaths))
@@ -118,6 +121,8 @@ class Supervised:
 
     def _hear(self, reading: int) -> None:
         if os.read(reading, 64):
+            if self._has_died:
+                self._say(f"{self.child.name} ready again")
             self.ready.set()
         else:
             asyncio.get_running_loop().remove_reader(reading)

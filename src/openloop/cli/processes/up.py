@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Acknowledging a platform in time matters more than finishing a run a little sooner.
 NICE: Final = 5
 _LOOK_SECONDS: Final = 0.05
+_MODELS_LOOK_SECONDS: Final = 0.2
 _DATABASE_LOOK_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 10.0
 
@@ -65,11 +66,14 @@ class _Up:
         self._children: dict[str, Supervised] = {}
         # Its writing end is open as long as this process lives, and in no other process.
         self._parent_fd, self._alive_fd = os.pipe()
+        # Loading litellm takes seconds of CPU: its writing end is open until there is time for it.
+        self._warm_fd, self._busy_fd = os.pipe()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop)  # nohup wants it to live on
         self._tell(f"OpenLoop {openloop.__version__} in {self._settings.home}")
         working = asyncio.create_task(self._work())
         stopped = asyncio.create_task(self._stopping.wait())
@@ -137,7 +141,11 @@ class _Up:
         return Child(
             name="gateway",
             environ=for_gateway(everything),
-            command=_openloop("gateway", "--warm", self._warm, "--nice", str(NICE)),
+            command=_openloop(
+                *("gateway", "--warm", self._warm, "--warm-fd", str(self._warm_fd)),
+                *("--nice", str(NICE)),
+            ),
+            fds=(self._warm_fd,),
             says_ready=False,
             drain_seconds=12,
         )
@@ -166,16 +174,13 @@ class _Up:
 
     async def _announce(self) -> None:
         """Say when each part is ready."""
-        models = asyncio.create_task(self._announce_models())
-        try:
-            await asyncio.gather(
-                self._announce_ready("serve", f"serve ready at {self._settings.url}"),
-                self._announce_ready("worker", "worker ready"),
-            )
-            await self._announce_everything()
-            await models
-        finally:
-            models.cancel()
+        await asyncio.gather(
+            self._announce_ready("serve", f"serve ready at {self._settings.url}"),
+            self._announce_ready("worker", "worker ready"),
+        )
+        await self._announce_everything()
+        os.close(self._busy_fd)
+        await self._announce_models()
 
     async def _announce_ready(self, name: str, text: str) -> None:
         await self._children[name].ready.wait()
@@ -201,19 +206,20 @@ class _Up:
             return
         if not has_provider(self._settings.environ):
             self._tell("models: no provider has a key, so only scripted ones answer")
-        warming = False
-        while True:
-            answered = await probe.ask(
-                self._settings.gateway_socket, "/healthz", token=self._settings.gateway_token
-            )
-            status = answered[1].get("status") if answered is not None else None
-            if status == "ready":
-                break
-            if status == "warming" and not warming:
-                warming = True
-                self._tell("models warming")
-            await asyncio.sleep(_LOOK_SECONDS)
-        self._tell("models ready")
+        if self._warm == "no" or (
+            self._warm == "auto" and not has_provider(self._settings.environ)
+        ):
+            return
+        self._tell("models warming")
+        while (state := await self._litellm()) not in ("loaded", "failed"):  # noqa: ASYNC110  # asks a process
+            await asyncio.sleep(_MODELS_LOOK_SECONDS)
+        self._tell("models ready" if state == "loaded" else "models could not be loaded")
+
+    async def _litellm(self) -> object:
+        """How far the gateway is with what calls real models."""
+        socket, token = self._settings.gateway_socket, self._settings.gateway_token
+        answered = await probe.ask(socket, "/healthz", token=token)
+        return None if answered is None else answered[1].get("litellm")
 
 
 def _openloop(*arguments: str) -> tuple[str, ...]:

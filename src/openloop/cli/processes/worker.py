@@ -11,9 +11,10 @@ import uvloop
 
 from openloop import app
 from openloop.cli.failures import Exit
-from openloop.cli.processes.boot import explained, on_stop
+from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
 from openloop.cli.processes.parent import follow, report_ready
+from openloop.cli.processes.signals import on_stop
 from openloop.runtime.worker import Worker
 
 if TYPE_CHECKING:

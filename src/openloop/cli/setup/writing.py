@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SOLO = """
 You are the only person, so solo_mode is on: you may approve what you asked for yourself. Every
 card and the audit say so. Take it out of workspace.yaml once somebody else can approve."""
+
+
 def write(answers: Answers, folder: Path, *, asks: bool, force: bool) -> None:
     """Write `.env` and `openloop/`; nothing at all where anything is in the way.
 

@@ -297,6 +297,15 @@ RETURNS TABLE (axis text, subject uuid, period date) LANGUAGE sql IMMUTABLE AS
 CREATE FUNCTION openloop.month() RETURNS date LANGUAGE sql VOLATILE AS
     $$ SELECT date_trunc('month', openloop.now() AT TIME ZONE 'UTC')::date $$;
 
+-- The longest answer that an amount affords at a price per million tokens; NULL means no limit.
+CREATE FUNCTION openloop.affordable_tokens(
+    amount numeric, input_tokens bigint, input_price numeric, output_price numeric, longest bigint)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN amount IS NULL THEN longest
+        WHEN amount * 1000000 < input_tokens * input_price THEN 0
+        WHEN output_price = 0 THEN longest
+        ELSE least(longest, div(amount * 1000000 - input_tokens * input_price, output_price)) END $$;
+
 CREATE TABLE reservations (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
