@@ -194,7 +194,7 @@ async def _baseline(slack: Slack, *, per_second: float) -> float:
         for number in range(BASELINE_MENTIONS):
             await slack.say(f"{rigs.BOT} {_question(number)}", by="anna")
             await asyncio.sleep(max(0.0, began + number * pause - time.perf_counter()))
-        await slack.ask("settled")
+        await slack.ask("settled", timeout_seconds=60)
         state = await slack.state()
     acks = [ack for ack in state.acks if ack.at >= began]
     return percentile(_ms(acks), 99)

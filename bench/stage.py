@@ -128,7 +128,7 @@ async def stage(
     *,
     environ: Mapping[str, str] | None = None,
     database: EmbeddedPostgres | None = None,
-    time_scale: float = 1.0,
+    time_scale: float = 0.02,
 ) -> AsyncGenerator[Stage]:
     """Everything started and the agent of `manifests/BENCH` listening in its channel.
 

@@ -302,7 +302,7 @@ async def apply_files(application: Application, files: Sequence[NamedText]) -> l
     """
     workspace = await home_workspace(application)
     async with application.database.transaction(workspace) as tx:
-        by = await principals.put(tx, workspace, name=OWNER, kind="service", roles=())
+        by = await principals.ensure_service(tx, workspace, OWNER)
     return await manifests.apply_files(
         application.database,
         workspace,

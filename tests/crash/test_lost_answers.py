@@ -90,8 +90,8 @@ async def the_question(stage: Stage, request: Message) -> Message:
     asked = await slack.reply_to(request, count=2, timeout_seconds=20)
     assert "Did this happen?" in asked.words
     assert [(button.action_id, button.label) for button in asked.buttons] == [
-        ("retry", "Try again"),
         ("happened", "It happened"),
+        ("retry", "Try again"),
     ]
     first = slack.replies_to(request)[0]
     await slack.until(lambda: not slack.current(first).buttons)

@@ -101,10 +101,10 @@ def request_text(run: Run, thread: Sequence[ThreadMessage], recalled: Sequence[M
 
 def memory_line(memory: Memory) -> str:
     """One memory with its date, author and source, so that it can be weighed and cited."""
-    source = f" {name_of(memory.source_link)}" if memory.source_link else ""
+    source = f" {''.join(memory.source_link.translate(_BRACKETS).split())}"
     return (
         f"- [{memory.kind}, {memory.effective_at:%Y-%m-%d}, {name_of(memory.author.name)}, "
-        f"{memory.confidence}]{source} {_as_data(memory.text)}"
+        f"{memory.confidence}]{source.rstrip()} {_as_data(memory.text)}"
     )
 
 

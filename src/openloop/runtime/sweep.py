@@ -18,6 +18,7 @@ from openloop.storage import (
     agents,
     conversations,
     deliveries,
+    idempotency,
     memories,
     messages,
     outbox,
@@ -92,4 +93,5 @@ class Sweep:
             await messages.sweep(tx, keep_days=retention.messages_days, limit=BATCH)
             await runs.sweep(tx, keep_days=retention.messages_days, limit=BATCH)
             await steps.sweep(tx, keep_days=retention.tool_payload_days, limit=BATCH)
+            await idempotency.sweep(tx, limit=BATCH)
             await deliveries.sweep(tx, keep_days=KEEP_KEYS_DAYS, limit=BATCH)

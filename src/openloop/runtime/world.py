@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openloop.domain.errors import OpenLoopError
+from openloop.domain.errors import OpenLoopError, Unavailable
 from openloop.domain.policy import repositories
 from openloop.domain.surface import Place
 from openloop.models.errors import ModelFailure
@@ -40,7 +40,11 @@ class InstalledWorld:
         self._prices = prices
 
     async def find_place(self, surface: str, name: str) -> Place | str:
-        """The stable address of a place, or why there is none."""
+        """The stable address of a place, or why there is none.
+
+        Raises:
+            Unavailable: the platform cannot be asked at the moment; what is in force stays
+        """
         installed = self._surfaces.get(surface)
         if installed is None:
             if surface in NOT_YET:
@@ -48,6 +52,8 @@ class InstalledWorld:
             return f"{surface} is not configured: see docs/guides/{surface}.md"
         try:
             found = await installed.find_place(name)
+        except Unavailable:
+            raise
         except OpenLoopError as error:
             return f"{surface} did not say whether {name!r} exists: {error}"
         return found or f"{surface} has no place {name!r} that this installation can see"

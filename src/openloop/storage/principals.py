@@ -32,7 +32,7 @@ async def put(
             INSERT INTO principals (workspace_id, id, name, kind, roles)
             VALUES (%(workspace)s, %(id)s, %(name)s, %(kind)s, %(roles)s)
             ON CONFLICT (workspace_id, name)
-            DO UPDATE SET roles = EXCLUDED.roles, active = true RETURNING id
+            DO UPDATE SET roles = EXCLUDED.roles, kind = EXCLUDED.kind, active = true RETURNING id
             """,
             {
                 "workspace": workspace,
@@ -43,6 +43,12 @@ async def put(
             },
         )
     )
+
+
+async def ensure_service(tx: Transaction, workspace: WorkspaceId, name: str) -> PrincipalId:
+    """The principal of that name, made as a service with no roles where there is none."""
+    known = await find_by_name(tx, name)
+    return known.id if known else await put(tx, workspace, name=name, kind="service", roles=())
 
 
 async def deactivate_others(tx: Transaction, keep: Sequence[str]) -> list[str]:

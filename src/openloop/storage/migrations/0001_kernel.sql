@@ -183,6 +183,7 @@ CREATE TABLE runs (
     FOREIGN KEY (workspace_id, revision_id) REFERENCES agent_revisions (workspace_id, id)
 ) WITH (fillfactor = 80);
 -- At most one active run per conversation.
+CREATE INDEX ON runs (workspace_id, conversation_id, id);
 CREATE UNIQUE INDEX runs_active ON runs (workspace_id, conversation_id)
     WHERE state IN ('queued', 'working', 'waiting');
 
@@ -403,6 +404,8 @@ CREATE TABLE audit_events (
 );
 CREATE INDEX ON audit_events (workspace_id, run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX ON audit_events (workspace_id, kind, id);
+-- The order in which events become visible for good: what streams follow.
+CREATE INDEX ON audit_events (workspace_id, xid, id);
 
 CREATE FUNCTION openloop.refuse_change() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'audit_events is append-only' USING ERRCODE = 'insufficient_privilege'; END $$;
