@@ -37,7 +37,7 @@ FACTS = ModelFacts(
     model=make.MODEL,
     provider="ollama",
     price=Price(input_per_million=Decimal(1000), output_per_million=Decimal(1000)),
-    max_output_tokens=10_000,
+    max_output_tokens=1_000_000,
     context_window=100_000,
 )
 CALL = Decimal("1.1")
@@ -512,6 +512,24 @@ async def test_a_new_month_is_a_new_budget_and_a_run_is_its_own_period(
         )
 
     assert months == [(Decimal("0.5"), 0), (0, CALL)]
+
+
+async def test_money_that_is_only_set_aside_is_waited_for(stage: Stage) -> None:
+    """A run waits for calls under way, and what was said to it meanwhile is not lost."""
+    [other] = await claimed(stage, 1)
+    begun = await begin(stage, other, make.limits(workspace="199.999"), output_limit=199_899)
+    ref = await stage.mention("open it", root="root-9")
+    await stage.say("in acme/platform", root="root-9")
+
+    await stage.work(ref)
+    assert stage.models.requests == []
+    assert (await stage.run_of(ref)).state is RunState.WORKING
+    await answer(stage, other, begun, used(100, 100))
+    await stage.sweep_and_work(ref)
+
+    [request] = stage.models.requests
+    assert request.messages[-1].content == "New message of ben:\nin acme/platform"
+    assert stage.surface.said == ["All done."]
 
 
 async def test_a_run_at_its_limit_lands_and_keeps_what_it_has(database: Database) -> None:

@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openloop.testing.contracts import SurfaceContract, open_ledger
+from openloop.testing.contracts import SurfaceContract, TakesIn, open_ledger
+from openloop.testing.contracts.console import ConsolePlatform
 from openloop.testing.contracts.slack import slack_platform
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from openloop.storage.database import Database
-    from openloop.testing.contracts import Ledger, Platform
+    from openloop.testing.contracts import Incoming, Ledger, Platform
+
+
+@pytest.fixture
+async def ledger(database: Database, platform: Incoming) -> Ledger:
+    return await open_ledger(database, platform)
 
 
 class TestSlack(SurfaceContract):
@@ -22,6 +28,10 @@ class TestSlack(SurfaceContract):
         async with slack_platform() as platform:
             yield platform
 
+
+class TestConsole(TakesIn):
+    """What goes out of it stays in our rows: tests/stories/test_console.py follows it there."""
+
     @pytest.fixture
-    async def ledger(self, database: Database, platform: Platform) -> Ledger:
-        return await open_ledger(database, platform)
+    def platform(self) -> Incoming:
+        return ConsolePlatform()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openloop.app import Application
+    from openloop.domain.ids import WorkspaceId
     from openloop.testing.rigs.github import GitHubRig
     from openloop.testing.rigs.slack import SlackRig
 
@@ -52,6 +53,7 @@ class Product:
     slack: SlackRig
     github: GitHubRig
     application: Application
+    workspace: WorkspaceId
     url: str
     token: str
     http: aiohttp.ClientSession
@@ -113,6 +115,7 @@ async def open_product(
                         slack=slack,
                         github=github,
                         application=application,
+                        workspace=await app.home_workspace(application),
                         url=url,
                         token=token,
                         http=http,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import openloop.integrations.slack as package
+from openloop.cli.setup import slack as setup
 from openloop.domain.errors import Misconfigured
 from openloop.integrations.slack import manifest, methods
 from openloop.integrations.slack.manifest import app_manifest
@@ -47,7 +48,10 @@ def test_every_method_in_the_table_is_called_and_no_other() -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if path.name != "methods.py":
             used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & named
-    assert used == named
+    # `openloop init` makes this one call, and lives on another floor.
+    asking = Path(setup.__file__).read_text(encoding="utf-8")
+    assert methods.FIND_USER.name in asking
+    assert used | {"FIND_USER"} == named
 
 
 def test_over_http_slack_is_told_where_to_deliver() -> None:

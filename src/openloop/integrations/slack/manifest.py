@@ -55,6 +55,7 @@ SCOPES = (
     Scope(name="im:history", needed_for=("message.im", _REPLIES)),
     Scope(name="mpim:history", needed_for=("message.mpim", _REPLIES)),
     Scope(name="users:read", needed_for=("users.info",)),
+    Scope(name="users:read.email", needed_for=("users.lookupByEmail",)),
 )
 AGENT_SCOPES = (Scope(name="assistant:write", needed_for=("agent_view", "agent_session_stopped")),)
 APP_SCOPE = "connections:write"

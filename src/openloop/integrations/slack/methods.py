@@ -38,6 +38,9 @@ READ_CHANNEL = Method(name="conversations.info", effect="read", scopes=_CHANNELS
 LIST_CHANNELS = Method(name="conversations.list", effect="read", scopes=_CHANNELS)
 READ_USER = Method(name="users.info", effect="read", scopes=("users:read",))
 
+# Called by `openloop init`, to find out who is setting this up.
+FIND_USER = Method(name="users.lookupByEmail", effect="read", scopes=("users:read.email",))
+
 METHODS = (
     AUTH_TEST,
     OPEN_SOCKET,
@@ -49,4 +52,5 @@ METHODS = (
     READ_CHANNEL,
     LIST_CHANNELS,
     READ_USER,
+    FIND_USER,
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from openloop.domain.surface import Delivery
     from openloop.plugin import Surface
     from openloop.storage.database import Database
-    from openloop.testing.contracts.platform import Platform
+    from openloop.testing.contracts.platform import Incoming
 
 _WORKSPACE = """
 apiVersion: openloop.ai/v1alpha1
@@ -69,7 +69,7 @@ class Ledger:
             return await runs.list_newest(tx, limit=100)
 
 
-async def open_ledger(database: Database, platform: Platform) -> Ledger:
+async def open_ledger(database: Database, platform: Incoming) -> Ledger:
     """Make a workspace with an agent in the platform's place."""
     workspace = await apply.ensure_workspace(database, "acme")
     async with database.transaction(workspace) as tx:
@@ -93,12 +93,11 @@ async def open_ledger(database: Database, platform: Platform) -> Ledger:
     return Ledger(database, workspace, platform.surface)
 
 
-def _binding(platform: Platform) -> str:
-    match platform.surface.name:
-        case "console":
-            return "{ type: console }"
-        case name:
-            return f'{{ type: {name}, channel: "{platform.place}" }}'
+def _binding(platform: Incoming) -> str:
+    name = platform.surface.name
+    if platform.place is None:
+        return f"{{ type: {name} }}"
+    return f'{{ type: {name}, channel: "{platform.place}" }}'
 
 
 class _World:

@@ -40,8 +40,8 @@ class Said:
     deliveries: tuple[Delivery, ...]
 
 
-class Platform(Protocol):
-    """One surface with the fake of its platform behind it.
+class Incoming(Protocol):
+    """One surface with the fake of its platform behind it, as far as people speak.
 
     People are known by name: `anna` and `ben` are full members, `mallory` is nobody we know.
     """
@@ -52,9 +52,29 @@ class Platform(Protocol):
         ...
 
     @property
-    def place(self) -> str:
-        """Where the agent is, as a manifest names it."""
+    def place(self) -> str | None:
+        """Where the agent is, as a manifest names it; None: every agent has its own place there."""
         ...
+
+    async def say(self, text: str, *, by: str, thread: Thread | None = None) -> Said:
+        """Let somebody address the agent: in a new thread, or in this one."""
+        ...
+
+    def redelivered(self, delivery: Delivery) -> Delivery:
+        """The same delivery as the platform sends it again, when no ack came."""
+        ...
+
+    def unproven(self, delivery: Delivery) -> Mapping[str, Delivery]:
+        """Copies of a genuine delivery that prove nothing (wrong, absent, stale signature...)."""
+        ...
+
+    def person_id(self, name: str) -> str:
+        """The stable id of somebody."""
+        ...
+
+
+class Platform(Incoming, Protocol):
+    """The same, with what people see and press."""
 
     @property
     def most_text(self) -> int | None:
@@ -71,27 +91,8 @@ class Platform(Protocol):
         """What must never be logged or told."""
         ...
 
-    async def say(self, text: str, *, by: str, thread: Thread | None = None) -> Said:
-        """Let somebody address the agent: in a new thread, or in this one."""
-        ...
-
     async def click(self, thread: Thread, seen: Seen, action: str, *, by: str) -> Said:
         """Let somebody press a button of a message."""
-        ...
-
-    def redelivered(self, delivery: Delivery) -> Delivery:
-        """The same delivery as the platform sends it again, when no ack came."""
-        ...
-
-    def unproven(self, delivery: Delivery) -> Mapping[str, Delivery]:
-        """Copies of a genuine delivery that prove nothing (wrong, absent, stale signature...).
-
-        Empty where the connection itself is the proof.
-        """
-        ...
-
-    def person_id(self, name: str) -> str:
-        """The stable id of somebody."""
         ...
 
     def mention(self, name: str) -> str:

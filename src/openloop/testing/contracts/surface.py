@@ -22,9 +22,9 @@ from openloop.testing.contracts.secrets import no_secret_logged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.surface import Receipt
+    from openloop.domain.surface import Delivery, Receipt
     from openloop.testing.contracts.intake import Ledger
-    from openloop.testing.contracts.platform import Platform, Said, Seen
+    from openloop.testing.contracts.platform import Incoming, Platform, Said, Seen
 
 TOKEN = "opaque-token-of-a-button"
 # What breaks naive renderers: escapes, half a fence, markup inside of words, wide characters.
@@ -48,14 +48,14 @@ BUTTONS = (
 class TakesIn:
     """What comes in: each thing people do is one event, whatever the platform makes of it."""
 
-    async def test_a_redelivery_is_taken_once(self, platform: Platform, ledger: Ledger) -> None:
+    async def test_a_redelivery_is_taken_once(self, platform: Incoming, ledger: Ledger) -> None:
         said = await platform.say("summarize this", by="ben")
         for delivery in said.deliveries:
             await ledger.take(delivery)
             await ledger.take(platform.redelivered(delivery))
         assert len(await ledger.runs()) == 1
 
-    async def test_twins_are_one_message(self, platform: Platform, ledger: Ledger) -> None:
+    async def test_twins_are_one_message(self, platform: Incoming, ledger: Ledger) -> None:
         said = await platform.say("summarize this", by="ben")
         events = [e for d in said.deliveries for e in platform.surface.accept(d).events]
         assert len({event.subject_key for event in events}) == 1
@@ -66,14 +66,14 @@ class TakesIn:
         assert run.requested_by.id == platform.person_id("ben")
         assert "summarize this" in run.request
 
-    async def test_two_messages_are_two(self, platform: Platform, ledger: Ledger) -> None:
+    async def test_two_messages_are_two(self, platform: Incoming, ledger: Ledger) -> None:
         for _ in range(2):
             said = await platform.say("summarize this", by="ben")
             for delivery in said.deliveries:
                 await ledger.take(delivery)
         assert len(await ledger.runs()) == 2
 
-    async def test_what_proves_nothing_is_refused(self, platform: Platform, ledger: Ledger) -> None:
+    async def test_what_proves_nothing_is_refused(self, platform: Incoming, ledger: Ledger) -> None:
         said = await platform.say("summarize this", by="ben")
         for delivery in said.deliveries:
             for what, unproven in platform.unproven(delivery).items():
@@ -266,9 +266,9 @@ class SurfaceContract(TakesIn, Posts, Asks, Tells):
     """All of it. A surface without buttons, say, subclasses the parts that concern it."""
 
 
-def _refusal(platform: Platform, unproven: object) -> Rejected | None:
+def _refusal(platform: Incoming, unproven: Delivery) -> Rejected | None:
     try:
-        platform.surface.accept(unproven)  # pyright: ignore[reportArgumentType]
+        platform.surface.accept(unproven)
     except Rejected as rejected:
         return rejected
     return None
