@@ -147,6 +147,8 @@ def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
                 "OPENLOOP_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
                 "OPENLOOP_TOKEN": "t",
             },
+            # Whoever runs the tests in the background has made us ignore the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         silent.settimeout(20)
         waiting, _ = silent.accept()
