@@ -1,4 +1,4 @@
-"""`./run bench [NAME]`: run one bench, or `all`; without a name, list them."""
+"""`./run bench [NAME]`: run one bench, or `all`; without a name, list them; `table`: the results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import budget, overhead, recovery, start
 from bench.calibration import Calibration, calibrate
-from bench.measuring import EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK, Report
+from bench.measuring import EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK, Report, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -76,7 +76,8 @@ def list_benches() -> str:
     """One line each."""
     width = max(map(len, BENCHES))
     lines = [f"  {name.ljust(width)}  {bench.summary}" for name, bench in BENCHES.items()]
-    return "\n".join(["usage: ./run bench [NAME|all]", "", *lines])
+    usage = "usage: ./run bench [NAME|all|table]"
+    return "\n".join([usage, "", *lines, "", "table prints the last results in Markdown."])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -88,6 +89,9 @@ def main(arguments: Sequence[str]) -> int:
         case ["all"]:
             codes = {run(name) for name in BENCHES}
             return next(code for code in (EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK) if code in codes)
+        case ["table"]:
+            print(markdown([*BENCHES]))
+            return EXIT_OK
         case [name] if name in BENCHES:
             return run(name)
         case _:

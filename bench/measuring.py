@@ -175,6 +175,8 @@ class Report:
                     "kind": figure.kind,
                     "unit": figure.unit,
                     "measured": figure.measured,
+                    "shown": f"{shown(figure.measured)}{_unit(figure.unit)}",
+                    "target": figure.target,
                     "at_most": figure.at_most,
                     "at_least": figure.at_least,
                     "verdict": figure.judge(pace),
@@ -186,6 +188,19 @@ class Report:
         }
         path.write_text(json.dumps(document, indent=2, default=str) + "\n")
         return path
+
+
+def markdown(names: Sequence[str], folder: Path = RESULTS) -> str:
+    """The kept results of these benches as the table of docs/reference/benchmarks.md."""
+    rows = ["| Bench | Figure | Target | Measured | Verdict |", "|---|---|---|---|---|"]
+    for name in names:
+        kept = json.loads((folder / f"{name}.json").read_text())
+        rows += [
+            f"| `{name}` | {figure['name']} | {figure['target']} | {figure['shown']} "
+            f"| {figure['verdict']} |"
+            for figure in kept["figures"]
+        ]
+    return "\n".join(rows)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

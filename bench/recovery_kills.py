@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, LiteralString
 from bench import rigs
 from bench.measuring import Figure, Kind, exactly, note
 from bench.recovered import aftermath, ask_all
-from bench.stage import kill, stage
+from bench.stage import UNDER_WAY, kill, stage
 from bench.waiting import until
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ async def _under_clicks(on: Stage) -> list[Figure]:
 
 async def _is_executing(rows: Rows) -> bool:
     sql: LiteralString = "SELECT count(*) FROM approvals WHERE state IN ('executing', 'executed')"
-    return await rows.number(sql) > 0
+    return await rows.number(sql) > CARDS / 2
 
 
 def _title(number: int) -> str:
@@ -210,6 +210,7 @@ async def _settled(on: Stage, rows: Rows, said: list[Said]) -> tuple[int, int]:
 
     with contextlib.suppress(TimeoutError):  # what is missing then is counted
         await until(are_settled, timeout_seconds=_PATIENCE_SECONDS)
+        await rows.until(UNDER_WAY, 0, timeout_seconds=_PATIENCE_SECONDS)
     replies = (await on.slack.state()).replies()
     shown = sum("happened" in str(replies.get(root)) for root in roots)
     executed = sum(each == ("executed", "done") for each in states)

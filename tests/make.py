@@ -53,6 +53,7 @@ from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, Ki
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from psycopg.types.json import Jsonb
 
@@ -396,7 +397,7 @@ class Stage:
         """Somebody presses a button of the newest card."""
         await self.take(click(action, token or self.token(), by=by, **where))
 
-    def tx(self) -> Any:
+    def tx(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction in the workspace."""
         return self.database.transaction(self.workspace)
 

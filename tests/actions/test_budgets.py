@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from openloop.actions.claims import Work
     from openloop.actions.model_calls import Begun
     from openloop.storage.budgets import Limits
-    from openloop.storage.database import Database
+    from openloop.storage.database import Database, Transaction
     from tests.make import Clock, Stage
 
 # A dollar per thousand tokens, in and out.
@@ -69,6 +69,12 @@ async def begin(
         taken=[message.id for message in work.unread],
         status=None,
     )
+
+
+async def open_rows(tx: Transaction, stage: Stage, work: Work) -> None:
+    """Make the budget rows of a claimed run."""
+    assert work.run is not None
+    await budgets.open_rows(tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id)
 
 
 def used(input_tokens: int, output_tokens: int) -> ModelReply:
@@ -175,9 +181,7 @@ async def test_of_two_calls_for_the_last_of_a_budget_one_waits_and_gets_less(
     first, second = await claimed(stage, 2)
     limits = make.limits(workspace="1.6")
     async with stage.tx() as tx:
-        await budgets.open_rows(
-            tx, stage.workspace, agent_id=first.run.agent_id, run_id=first.run.id
-        )
+        await open_rows(tx, stage, first)
 
     async with stage.tx() as tx:  # somebody reserves...
         await tx.run(
@@ -290,7 +294,10 @@ async def test_a_resumed_step_settles_what_was_left_and_reserves_anew(stage: Sta
     await answer(stage, again, begun, used(100, 400))
 
     rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL + Decimal("0.5"), 0)
+    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (
+        CALL + Decimal("0.5"),
+        0,
+    )
     assert (await stage.run_of(ref)).cost_usd == CALL + Decimal("0.5")
 
 
@@ -328,11 +335,9 @@ async def _settle(stage: Stage, begun: Begun) -> bool:
 
 async def test_a_reservation_whose_transaction_is_cut_is_none(stage: Stage) -> None:
     [work] = await claimed(stage, 1)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable):  # noqa: PT012  # the transaction is what is cut
         async with stage.tx() as tx:
-            await budgets.open_rows(
-                tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id
-            )
+            await open_rows(tx, stage, work)
             raise Unavailable("cut")
 
     assert await stage.budgets() == {}

@@ -18,7 +18,6 @@ from tests.runtime.fakes import reply
 from tests.waiting import until_someone_waits_for
 
 if TYPE_CHECKING:
-    from openloop.domain.surface import Inbound
     from tests.make import Stage
 
 
@@ -358,5 +357,3 @@ async def test_more_messages_than_are_read_at_once_are_all_read(stage: Stage) ->
     await stage.sweep_and_work(ref)
 
     assert await stage.unread(ref) == []
-
-

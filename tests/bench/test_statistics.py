@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.budget import Held, Ledger
+from bench.budget import Charge, Ledger
 from bench.calibration import REFERENCE_SECONDS, Calibration, Pace
 from bench.measuring import (
     Figure,
@@ -141,18 +141,18 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def held(cost: str, *, since: float, until: float) -> Held:
-    return Held(
-        amount_usd=Decimal(1), cost_usd=Decimal(cost), reserved_at=at(since), settled_at=at(until)
-    )
+def charge(cost: str, *, settled: float) -> Charge:
+    return Charge(reserved_usd=Decimal(1), cost_usd=Decimal(cost), settled_at=at(settled))
 
 
-def test_a_budget_is_full_while_what_is_settled_and_reserved_leaves_no_room() -> None:
+def test_a_ledger_has_room_for_as_many_reservations_as_settled_cost_leaves() -> None:
     ledger = Ledger(
-        limit_usd=Decimal("2.5"),
-        held=[held("0.5", since=0, until=10), held("0.2", since=1, until=5)],
+        limit_usd=Decimal("2.5"), charges=[charge("0.5", settled=5), charge("1", settled=9)]
     )
-    assert not ledger.was_full(at(0), at(0.9)), "one is reserved, and another fits"
-    assert ledger.was_full(at(2), at(4)), "two are reserved"
-    assert ledger.was_full(at(4), at(6)), "for a part of this time two were reserved"
-    assert not ledger.was_full(at(6), at(9)), "one is settled at a fifth"
+    assert [ledger.room(at(moment)) for moment in (0, 5, 8, 9)] == [2, 2, 2, 1]
+
+
+def test_a_ledger_that_is_used_up_has_no_room() -> None:
+    ledger = Ledger(limit_usd=Decimal("1.5"), charges=[charge("0.7", settled=1)])
+    assert ledger.room(at(0)) == 1
+    assert ledger.room(at(1)) == 0

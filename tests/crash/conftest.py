@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from openloop.testing.homes import temporary_home
 from openloop.testing.story.stage import open_stage
 
 if TYPE_CHECKING:
@@ -25,11 +24,9 @@ TIME_SCALE = 0.02
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A short folder that any user may pass through: as root, Postgres is another user."""
-    folder = Path(tempfile.mkdtemp(prefix="ol-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    """A folder for an installation; pytest's own lets nobody else pass through."""
+    with temporary_home("ol-") as home:
+        yield home
 
 
 @pytest.fixture

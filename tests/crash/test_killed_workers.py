@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,8 @@ async def test_nothing_acknowledged_is_lost_when_everything_dies(stage: Stage) -
     assert all(delivery.status == 200 for delivery in slack.deliveries)
     await stack.start()
     await answered(stage, asked)
-    for _ in range(3):
-        await slack.click(card, action_id="approve", by="anna")
+    clicks = (slack.click(card, action_id="approve", by="anna") for _ in range(20))
+    assert set(await asyncio.gather(*clicks)) == {200}
     done = await slack.reply_to(wanted, count=2)
     assert "The issue is there." in done.text
     await stack.stop()

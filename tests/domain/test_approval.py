@@ -35,9 +35,7 @@ HELD = Approval(
     asked_at=NOON,
     expires_at=NOON + timedelta(hours=72),
 )
-ANNA = Voter(
-    principal_id=PrincipalId(new_id()), name="anna", is_approver=True, is_requester=False
-)
+ANNA = Voter(principal_id=PrincipalId(new_id()), name="anna", is_approver=True, is_requester=False)
 
 
 @pytest.mark.parametrize(("state", "decision"), list(product(ApprovalState, DECISIONS)))

@@ -85,9 +85,7 @@ def test_require_for_holds_reads_too() -> None:
 
 @pytest.mark.parametrize("resource", ["acme/secret", "evil/platform", "acme/platform2", ""])
 def test_a_repository_outside_the_list_is_denied(resource: str) -> None:
-    call = Call(
-        toolset="github", permission="issues:write", effect=Effect.WRITE, resource=resource
-    )
+    call = Call(toolset="github", permission="issues:write", effect=Effect.WRITE, resource=resource)
     verdict = judge(call, agent("issues:write"), WORKSPACE)
     assert isinstance(verdict, Deny)
     assert verdict.rule == "spec.tools[0].repos"
@@ -132,7 +130,7 @@ def strength(verdict: Verdict) -> int:
             return 2
 
 
-REPOS = ("acme/platform", "acme/docs")
+REPOS: tuple[str, ...] = ("acme/platform", "acme/docs")
 PERMISSIONS = ("issues:read", "issues:write", "pulls:read")
 CALLS = [
     Call(

@@ -259,7 +259,9 @@ class FakeTracker:
                 Tool(
                     name="create_issue",
                     description="Open an issue.",
-                    parameters=_schema({"repo": _TEXT, "title": _TEXT, "body": _TEXT}, "repo title"),
+                    parameters=_schema(
+                        {"repo": _TEXT, "title": _TEXT, "body": _TEXT}, "repo title"
+                    ),
                     permission="issues:write",
                     effect=Effect.WRITE,
                     call=self.create,

@@ -333,5 +333,3 @@ async def test_a_card_that_was_never_posted_is_not_settled(stage: Stage) -> None
     assert not any(isinstance(op, Settle) for op in stage.surface.posted.values())
     assert "queued" not in await states(stage, ref)
     assert stage.surface.said[-1] == "Stopped, as anna asked."
-
-

@@ -146,7 +146,9 @@ async def assert_it_ended_well(stage: Stage, ref: ConversationRef) -> None:
     assert len([op for op in stage.surface.posted.values() if isinstance(op, Ask)]) == 1 + unknown
     async with stage.tx() as tx:
         assert len(await memories.list_newest(tx, limit=5)) == 1
-        assert await tx.value("SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')") == 0
+        assert (
+            await tx.value("SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')") == 0
+        )
         assert await tx.value("SELECT sum(reserved_usd) FROM budgets") == 0
         assert await tx.value("SELECT count(*) FROM reservations WHERE state = 'held'") == 0
     assert unknown <= 1
@@ -217,25 +219,7 @@ async def test_every_call_to_the_outside_may_be_the_last(
         if calls == nth:
             raise Killed
 
-    match point:
-        case "model before":
-            stage.models.before = die
-        case "model after":
-            stage.models.after = die
-        case "tool before":
-            monkeypatch.setattr(stage.tracker, "create", _first(die, stage.tracker.create))
-        case "tool after":
-            stage.tracker.after = die
-        case "read":
-            stage.tracker.before = die
-        case "post before":
-            monkeypatch.setattr(stage.surface, "perform", _first(die, stage.surface.perform))
-        case "post after":
-            monkeypatch.setattr(stage.surface, "perform", _then(die, stage.surface.perform))
-        case "history":
-            monkeypatch.setattr(stage.surface, "history", _first(die, stage.surface.history))
-        case _:
-            monkeypatch.setattr(stage.surface, "person", _first(die, stage.surface.person))
+    _place(stage, point, die, monkeypatch)
     stage.registry = make.registry_of(*stage.tracker.toolset().tools)
 
     await play(stage, ref, database)
@@ -245,6 +229,23 @@ async def test_every_call_to_the_outside_may_be_the_last(
     assert len(stage.tracker.issues) == 1
     said = [op for op in stage.surface.posted.values() if isinstance(op, Say)]
     assert [op.markdown.split("\n")[0] for op in said] == ["All done."]
+
+
+def _place(stage: Stage, point: str, die: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the worker die at this point."""
+    where, _, when = point.partition(" ")
+    match where:
+        case "model":
+            setattr(stage.models, when, die)
+        case "read":
+            stage.tracker.before = die
+        case "tool" if when == "after":
+            stage.tracker.after = die
+        case _:
+            name = {"tool": "create", "post": "perform"}.get(where, where)
+            port = stage.tracker if where == "tool" else stage.surface
+            wrap = _then if when == "after" else _first
+            monkeypatch.setattr(port, name, wrap(die, getattr(port, name)))
 
 
 def _first(die: Any, call: Any) -> Any:

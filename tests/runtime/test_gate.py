@@ -109,7 +109,7 @@ def test_a_tool_that_is_not_granted_is_refused() -> None:
 
 @pytest.mark.parametrize("later", [{"tools": [], "approvals": {}}, None])
 def test_both_revisions_have_to_grant(later: Any) -> None:
-    nothing = {"tools": [], "approvals": {}}
+    nothing: dict[str, Any] = {"tools": [], "approvals": {}}
     for by in (governing(nothing, later or {}), governing({}, nothing)):
         [judged] = judge(issue(), by=by)
         assert isinstance(judged, Refused)
@@ -174,7 +174,9 @@ def test_sixty_four_kibibytes_are_counted_in_bytes() -> None:
     small = gate.MAX_ARGUMENT_BYTES // 4
     [fits] = judge(issue(title="x" * small))
     assert isinstance(fits, Held)
-    [judged] = judge(("github__create_issue", f'{{"repo": "acme/platform", "title": "{"😀" * small}"}}'))
+    [judged] = judge(
+        ("github__create_issue", f'{{"repo": "acme/platform", "title": "{"😀" * small}"}}')
+    )
     assert "64 KiB" in str(refused(judged).result.content)
 
 
@@ -249,7 +251,7 @@ class _Closing:
         "/acme/platform",
         "acme//platform",
         "acme\\platform",
-        "acme/plаtform",  # a Cyrillic letter
+        "acme/pl\u0430tform",  # a Cyrillic letter
         "acme/platform\u200b",
         "https://github.com/acme/platform",
         "../acme/platform",
@@ -426,8 +428,10 @@ def test_whatever_a_model_writes_is_judged_and_never_raises(text: str) -> None:
 @given(
     some.recursive(
         some.none() | some.booleans() | some.floats() | some.integers() | some.text(max_size=10),
-        lambda inner: some.lists(inner, max_size=3)
-        | some.dictionaries(some.text(max_size=5), inner, max_size=3),
+        lambda inner: (
+            some.lists(inner, max_size=3)
+            | some.dictionaries(some.text(max_size=5), inner, max_size=3)
+        ),
         max_leaves=8,
     )
 )

@@ -43,7 +43,7 @@ async def live(stage: Stage) -> list[str]:
 
 
 async def save(
-    stage: Stage, work: Work, text: str, *, seq: int = 2, token: str = "undo"
+    stage: Stage, work: Work, text: str, *, seq: int = 2, undo: str = "undo"
 ) -> MemoryId:
     assert work.run is not None
     return await notes.save(
@@ -54,7 +54,7 @@ async def save(
         scope=memory_scope(work, work.run),
         kind=MemoryKind.DECISION,
         text=text,
-        undo_token=token,
+        undo_token=undo,
         retention_days=30,
     )
 
@@ -74,8 +74,8 @@ async def test_the_same_step_saves_once(stage: Stage) -> None:
 
 async def test_another_step_saves_another(stage: Stage) -> None:
     work = await stage.claim(await stage.mention())
-    await save(stage, work, "One.", seq=2, token="a")
-    await save(stage, work, "Two.", seq=3, token="b")
+    await save(stage, work, "One.", seq=2, undo="a")
+    await save(stage, work, "Two.", seq=3, undo="b")
     assert await live(stage) == ["Two.", "One."]
 
 
@@ -160,9 +160,7 @@ async def test_the_model_is_told_what_was_refused(stage: Stage) -> None:
 # --- scope ---------------------------------------------------------------------------------------
 
 
-async def canary(
-    database: Database, workspace: WorkspaceId, scope: MemoryScope, text: str
-) -> None:
+async def canary(database: Database, workspace: WorkspaceId, scope: MemoryScope, text: str) -> None:
     async with database.transaction(workspace) as tx:
         await memories.add(
             tx,

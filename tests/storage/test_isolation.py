@@ -97,7 +97,9 @@ async def test_no_row_moves_to_another_workspace(database: Database) -> None:
         database, stage, "other", workspace={"integrations": {"slack": {"team": "T0OTHER"}}}
     )
     for table in await tables(stage):
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ForeignKeyViolation)):
+        with pytest.raises(
+            (psycopg.errors.InsufficientPrivilege, psycopg.errors.ForeignKeyViolation)
+        ):
             async with stage.tx() as tx:
                 await tx.run(f"UPDATE {table} SET workspace_id = '{other.workspace}'")  # noqa: S608  # pyright: ignore
 
@@ -144,7 +146,10 @@ async def test_the_next_user_of_a_connection_has_no_workspace(conninfo: str) -> 
     for _ in range(3):
         async with single.directory() as tx:
             assert await tx.value("SELECT count(*) FROM runs") == 0
-            assert await tx.value("SELECT current_setting('openloop.workspace', true)") in ("", None)
+            assert await tx.value("SELECT current_setting('openloop.workspace', true)") in (
+                "",
+                None,
+            )
     await single.close()
 
 

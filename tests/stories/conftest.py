@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from openloop.testing.homes import temporary_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +23,6 @@ def examples() -> Path:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A short folder that any user may pass through: as root, Postgres is another user."""
-    folder = Path(tempfile.mkdtemp(prefix="ol-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
+    """A folder for an installation; pytest's own lets nobody else pass through."""
+    with temporary_home("ol-") as home:
+        yield home

@@ -194,7 +194,7 @@ async def _write(tx: Transaction, work: Work, run: Run, judged: Judged, model_se
         kind=StepKind.TOOL,
         state=state,
         epoch=epoch,
-        name=judged.call.name,
+        name=judged.call.name.replace("\0", ""),  # a text that Postgres takes
         effect=effect,
         rule=judged.rule,
         input=entry,

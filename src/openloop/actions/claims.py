@@ -9,7 +9,6 @@ from openloop.domain.ids import RunId, new_id
 from openloop.storage import approvals, audit, conversations, messages, runs, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -134,11 +133,11 @@ async def open_next(database: Database, work: Work, first: Message) -> bool:
         return opened
 
 
-async def discard(database: Database, work: Work, void: Sequence[Message]) -> None:
+async def discard(database: Database, work: Work, until: Message) -> None:
     """Note that nobody will read these: they were addressed to a run that is over."""
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
-        await messages.mark_read(tx, [m.id for m in void], run_id=None)
+        await messages.mark_read_until(tx, work.conversation.id, until.id, run_id=None)
 
 
 async def release(database: Database, claim: Claim, *, wake_at: datetime | None = None) -> bool:
@@ -158,6 +157,12 @@ async def release_failed(database: Database, claim: Claim, *, after_seconds: flo
     async with database.transaction(claim.ref.workspace) as tx:
         wake_at = await _from_now(tx, after_seconds)
         await conversations.release(tx, claim, wake_at=wake_at, failed=True)
+
+
+async def put_off(database: Database, ref: ConversationRef, *, after_seconds: float) -> None:
+    """Nobody could take this conversation: it is looked at again after a while."""
+    async with database.transaction(ref.workspace) as tx:
+        await conversations.put_off(tx, ref.id, until=await _from_now(tx, after_seconds))
 
 
 async def _from_now(tx: Transaction, seconds: float) -> datetime:

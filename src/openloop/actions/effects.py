@@ -13,7 +13,7 @@ from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import LostClaim
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind, StepState
-from openloop.domain.surface import Settle
+from openloop.domain.surface import Say, Settle
 from openloop.domain.tool import ToolResult
 from openloop.storage import approvals, audit, conversations, outbox, principals, runs, steps
 
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from openloop.domain.step import Step
     from openloop.storage.database import Database, Transaction
 
+TRIED = "tried"
+LOST = (
+    "was called, and its answer was lost: it may have happened. Please look before it is asked for "
+    "again."
+)
+OUTCOMES = {"done": "effect.done", "unknown": "effect.unknown"}
+
 
 async def begin(
     database: Database,
@@ -45,7 +52,8 @@ async def begin(
     """Use up an approval and write the intent, in one transaction; then the bytes may run, once.
 
     `recheck` says why what was approved is not what would be decided now. An approval that fails
-    it, or whose approver may not decide any more, becomes stale and the returned step is finished.
+    it, whose time is over, or whose approver may not decide any more, becomes stale and the
+    returned step is finished.
 
     Raises:
         LostClaim
@@ -54,8 +62,10 @@ async def begin(
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        problem = recheck(governing, approval) or await _approver_problem(
-            tx, governing, run, approval
+        problem = (
+            recheck(governing, approval)
+            or await _approver_problem(tx, governing, run, approval)
+            or await _time_problem(tx, step, approval)
         )
         if problem is not None:
             return await _go_stale(tx, work, run, step, approval, problem)
@@ -100,6 +110,18 @@ async def _approver_problem(
     if not solo and await is_requester(tx, run, person.id):
         return "the person who approved it is the one who asked for it"
     return None
+
+
+async def _time_problem(tx: Transaction, step: Step, approval: Approval) -> str | None:
+    """An approval is for its time only; a retry is a decision of its own about the same call."""
+    if was_tried(step) or await tx.now() < approval.expires_at:
+        return None
+    return "it was approved in time, and it is too late to do it now"
+
+
+def was_tried(step: Step) -> bool:
+    """True for a call that was made before, and nobody could tell whether it happened."""
+    return bool(step.input.get(TRIED))
 
 
 async def _go_stale(
@@ -156,11 +178,21 @@ async def finish(
             row = await put_settled(
                 tx, workspace, approval, outcome, run=run, sender=work.claim.worker
             )
+        elif result.outcome == "unknown":
+            lost = Say(markdown=f"`{step.name}` {LOST}")
+            row = await outbox.put(
+                tx,
+                workspace,
+                work.conversation.id,
+                lost,
+                run_id=run.id,
+                sender=work.claim.worker,
+            )
         if step.effect is not None and step.effect.leaves_us:
             await audit.append(
                 tx,
                 workspace,
-                "effect.done" if result.outcome == "done" else "effect.failed",
+                OUTCOMES.get(result.outcome, "effect.failed"),
                 actor=work.agent,
                 subject=approval.id if approval else run.id,
                 run_id=run.id,
@@ -264,7 +296,7 @@ async def mark_unknown(
         )
         if not moved:
             return None
-        await _hold_step(tx, work, run, step)
+        await _hold_step(tx, work, run, replace(step, input={**step.input, TRIED: True}))
         await runs.set_state(tx, run.id, RunState.WAITING)
         await approvals.replace_token(tx, approval.id, hash_token(token))
         await put_settled(

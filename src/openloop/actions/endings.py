@@ -93,8 +93,11 @@ async def end(
     say: Say | None = None,
     error_code: str = "",
     read: Sequence[MessageId] = (),
+    read_until: MessageId | None = None,
 ) -> Ended:
     """Close a run in any other way; asks that are still open are withdrawn with it.
+
+    `read` are messages that it took in, `read_until` is the last of all that are void with it.
 
     Raises:
         LostClaim
@@ -104,6 +107,8 @@ async def end(
         await conversations.fence(tx, work.claim)
         if read:
             await messages.mark_read(tx, read, run_id=run.id)
+        if read_until is not None:
+            await messages.mark_read_until(tx, work.conversation.id, read_until, run_id=run.id)
         await withdraw_open(tx, work, run, outcome)
         await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
         row = await _say(tx, work, run, say)

@@ -134,9 +134,13 @@ async def _take_message(
     assert addressee.revision_id is not None  # noqa: S101  # checked by the caller
     if is_stop(inbound.text) or inbound.kind == "stopped":
         known = addressee.conversation_id
-        if known is None or await runs.find_active(tx, known) is None:
+        if known is None:
+            raise _NotWanted
+        # A worker may be ending the run right now: a stop of that one must not open the next.
+        await conversations.lock(tx, known)
+        if await runs.find_active(tx, known) is None:
             return Received(taken=Taken.IGNORED)
-        inbound = replace(inbound, text="stop")
+        inbound = replace(inbound, text=messages.STOP)
     arrived = await messages.arrive(
         tx,
         workspace,
@@ -163,7 +167,7 @@ async def _say_unbound(tx: Transaction, workspace: WorkspaceId, inbound: Inbound
     """One polite line per place, once for ever; nobody is answered who did not speak to us."""
     place = inbound.thread.place
     if inbound.kind != "message" or inbound.addressed != "mention":
-        return Received(taken=Taken.IGNORED)
+        raise _NotWanted
     if not await deliveries.take_once(
         tx, workspace, place.surface, f"unbound:{place.tenant}:{place.container}"
     ):
@@ -192,7 +196,7 @@ async def _change(
     """An edited or deleted message: what is unread reads as it stands now, and what was remembered
     because of it is not recalled any more. An edit never alters a held call."""
     if addressee.conversation_id is None:
-        return Received(taken=Taken.IGNORED)
+        raise _NotWanted
     conversation = ConversationId(addressee.conversation_id)
     await conversations.lock(tx, conversation)
     text = inbound.text if inbound.kind == "edited" else ""

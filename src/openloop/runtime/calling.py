@@ -60,6 +60,7 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
     """Go on with calls that are not finished; True once the conversation was let go.
 
     Held ones are used up, refused, or waited for; started ones were begun by a worker that died.
+    After an approved call everything is read anew: people may have said stop while it was made.
     """
     asks = {approval.step_seq: approval for approval in work.approvals}
     waiting: list[Approval] = []
@@ -74,6 +75,8 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
         assert approval is not None  # noqa: S101  # a held step has its approval
         if await _go_on(kit, work, run, step, approval):
             waiting.append(approval)
+        if approval.state is ApprovalState.APPROVED:
+            return False
     if waiting:
         return await claims.park(kit.database, work, run, wake_at=effects.earliest_expiry(waiting))
     return False
@@ -124,6 +127,12 @@ async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
     if begun.state is StepState.FINISHED:
         await kit.courier.drain(work.claim.ref)
         return False
+    if effects.was_tried(begun):
+        # People looked at a list that may have lagged behind; a look-up costs less than a twin.
+        found = await look_up(kit, begun, approval)
+        if found is not None:
+            await _finish(kit, work, run, begun, found, approval=approval)
+            return False
     return await _write(kit, work, run, begun, approval=approval)
 
 
@@ -182,7 +191,7 @@ async def _resolve(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
             outcome="unknown",
             content={"unknown": "The answer was lost. Do not repeat this; tell the people."},
         )
-        await effects.finish(kit.database, work, run, step, result, approval=None)
+        await _finish(kit, work, run, step, result, approval=None)
         return False
     card = await effects.mark_unknown(kit.database, kit.configuration, work, run, step, approval)
     await _deliver(kit, work, card)

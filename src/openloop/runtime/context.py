@@ -7,6 +7,7 @@ last. The system text has no times and no names of the day, so that providers ca
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from openloop.domain.memory import MemoryScope
@@ -29,8 +30,13 @@ HISTORY_CHARACTERS = 24_000
 MESSAGE_CHARACTERS = 4_000
 RECALLED = 8
 _BRACKETS = str.maketrans("[]<>", "()()")
+_UNSEEN = r"[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*"
 # What a model could read as the beginning or end of one of our sections, however it is written.
-_SECTION = re.compile(r"<(?=[^\w<>]{0,8}(?:thread|memories)\b)", re.IGNORECASE)
+_SECTION = re.compile(
+    rf"[<\uff1c\ufe64](?=(?:[^\w<>]|_)*(?:{_UNSEEN.join('thread')}|{_UNSEEN.join('memories')})\b)",
+    re.IGNORECASE,
+)
+US = "you"
 
 RULES = """\
 You work in a team's shared channel. People mention you in a thread; you answer in that thread.
@@ -114,7 +120,7 @@ def thread_text(thread: Sequence[ThreadMessage]) -> str:
     room = HISTORY_CHARACTERS
     for message in reversed(thread):
         text = _as_data(message.text[:MESSAGE_CHARACTERS])
-        who = "you" if message.by_us else name_of(message.author_name)
+        who = US if message.by_us else name_of(message.author_name)
         line = f"[{message.sent_at:%Y-%m-%d %H:%M} {who}] {text}"
         if len(line) > room:
             lines.append("[earlier messages are left out]")
@@ -126,12 +132,18 @@ def thread_text(thread: Sequence[ThreadMessage]) -> str:
 
 def _as_data(text: str) -> str:
     """Text that can neither close the section it stands in nor begin a line of somebody else."""
-    return _SECTION.sub("&lt;", text).replace("\n", "\n  ")
+    return "\n  ".join(_SECTION.sub("&lt;", text).splitlines())
 
 
 def name_of(shown: str) -> str:
-    """A name that people chose for themselves, on one line and without brackets of ours."""
-    return " ".join(shown.translate(_BRACKETS).split())[:80]
+    """A name that people chose for themselves, on one line and without brackets of ours.
+
+    Nobody is called what we call the agent.
+    """
+    seen = "".join(c for c in shown if unicodedata.category(c) not in ("Cf", "Cc") or c.isspace())
+    name = " ".join(seen.translate(_BRACKETS).split())[:80]
+    is_ours = unicodedata.normalize("NFKC", name).casefold() == US
+    return f"{name} (a person)" if is_ours else name
 
 
 def _query(run: Run, thread: Sequence[ThreadMessage]) -> str:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LOOK_UP_AFTER_SECONDS = 1.5
-LOOK_UPS = 20
+LOOK_UPS = 60
+"""About an hour: a platform that loses an answer is often down, and cannot be asked, either."""
+BREAKS = 10
+"""How often a surface may break at an op: more often than an op that was only put off counts."""
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 30, 60)
 
 
@@ -52,7 +55,10 @@ class Courier:
         receipt = Receipt(outcome="done")
         for index, op in enumerate(ops):
             key = str(row.id) if index == 0 else f"{row.id}.{index}"
-            receipt = await surface.perform(op, thread, key=key)
+            try:
+                receipt = await surface.perform(op, thread, key=key)
+            except Exception as error:  # noqa: BLE001  # the courier around a delivery
+                return _broken(row, error)
             if receipt.outcome != "done":
                 return receipt
         return receipt
@@ -120,7 +126,12 @@ class Courier:
                     seconds = BACKOFF_SECONDS[min(row.attempts, len(BACKOFF_SECONDS) - 1)]
                     not_before = receipt.retry_at or (await tx.now()) + timedelta(seconds=seconds)
                     await outbox.put_back(
-                        tx, row.id, sender=self._me, not_before=not_before, detail=receipt.detail
+                        tx,
+                        row.id,
+                        sender=self._me,
+                        not_before=not_before,
+                        detail=receipt.detail,
+                        most=len(BACKOFF_SECONDS),
                     )
                     return False
                 case "unknown" if row.attempts >= LOOK_UPS:
@@ -134,7 +145,9 @@ class Courier:
                     log.error("op unknown for good", op=row.op["op"])
                     return True
                 case "unknown":
-                    soonest = (await tx.now()) + timedelta(seconds=LOOK_UP_AFTER_SECONDS)
+                    pause = BACKOFF_SECONDS[min(row.attempts, len(BACKOFF_SECONDS) - 1)]
+                    seconds = max(LOOK_UP_AFTER_SECONDS, pause)
+                    soonest = (await tx.now()) + timedelta(seconds=seconds)
                     until = max(receipt.retry_at or soonest, soonest)
                     await outbox.lapse(tx, row.id, sender=self._me, until=until)
                     return False
@@ -146,7 +159,10 @@ class Courier:
         if surface is None or isinstance(op, (SetStatus, Settle)):
             # Setting the same text again changes nothing.
             return None
-        receipt = await surface.look_up(op, thread, key=str(row.id))
+        try:
+            receipt = await surface.look_up(op, thread, key=str(row.id))
+        except Exception as error:  # noqa: BLE001  # the courier around a delivery
+            return _broken(row, error)
         return None if receipt.outcome == "retry" else receipt
 
     async def _located(self, workspace: WorkspaceId, row: OutboxRow, op: Op) -> list[Op]:
@@ -161,3 +177,10 @@ class Courier:
             for copy in copies
             if copy.message_ids and copy.seq < row.seq
         ]
+
+
+def _broken(row: OutboxRow, error: Exception) -> Receipt:
+    """A surface broke at an op, which may be there: looked up, and given up after a few times."""
+    log.error("surface broke", op=row.op["op"], error=type(error).__name__, exc_info=True)
+    outcome = "refused" if row.attempts >= BREAKS else "unknown"
+    return Receipt(outcome=outcome, detail=f"the surface broke: {type(error).__name__}")

@@ -105,7 +105,7 @@ async def _idle(kit: Kit, work: Work) -> bool:
     """
     stops = [index for index, message in enumerate(work.unread) if is_stop(message.text)]
     if stops:
-        await claims.discard(kit.database, work, work.unread[: stops[-1] + 1])
+        await claims.discard(kit.database, work, work.unread[stops[-1]])
         return False
     if work.unread:
         await claims.open_next(kit.database, work, work.unread[0])
@@ -155,7 +155,7 @@ async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
         outcome=f"stopped by {by.name}",
         by=by,
         say=Say(markdown=f"Stopped, as {by.name} asked."),
-        read=[message.id for message in work.unread],
+        read_until=work.unread[-1].id if work.unread else None,
     )
     return await send(kit, work, ended)
 

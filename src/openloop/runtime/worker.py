@@ -91,6 +91,8 @@ class Worker:
             except Unavailable as error:
                 # The lease lapses and the sweep comes back to it.
                 log.warning("postponed", conversation=str(ref.id), reason=str(error))
+            except Exception as error:  # noqa: BLE001  # the worker around a run: tried again
+                await self._put_off(ref, error)
 
     async def _work(self, ref: ConversationRef, work: Work) -> None:
         claim = work.claim
@@ -108,6 +110,13 @@ class Worker:
         finally:
             if self._held.get(ref.id) is claim:  # else this process has claimed it anew
                 del self._held[ref.id]
+
+    async def _put_off(self, ref: ConversationRef, error: Exception) -> None:
+        """A conversation that cannot even be read is not tried all the time."""
+        kind = type(error).__name__
+        log.error("conversation put off", conversation=str(ref.id), error=kind, exc_info=True)
+        with contextlib.suppress(Unavailable):
+            await claims.put_off(self._kit.database, ref, after_seconds=RETRY_SECONDS[-1])
 
     async def _after_error(self, work: Work, error: Exception) -> None:
         """Try again a little later; after too many tries the run ends and says so."""

@@ -37,12 +37,15 @@ _ADDRESSEE: LiteralString = """
                         AND b.container = %(container)s
     LEFT JOIN conversations c ON c.surface = %(surface)s AND c.tenant = %(tenant)s
                         AND c.container = %(container)s AND c.root = %(root)s
-    LEFT JOIN agents a ON a.id = coalesce(c.agent_id, b.agent_id)
+    LEFT JOIN agents a ON a.id = b.agent_id
 """
 
 
 async def find_addressee(tx: Transaction, thread: Thread) -> Addressee:
-    """What a message in this thread would reach. A conversation keeps the agent it began with."""
+    """What a message in this thread would reach: the agent that answers in its place now.
+
+    The one that the conversation began with may have been taken out of the place since.
+    """
     found = await tx.find(Addressee, "SELECT true AS is_new, " + _ADDRESSEE, address(thread))
     assert found is not None  # noqa: S101  # a LEFT JOIN from one row gives one row
     return found
@@ -197,6 +200,18 @@ async def release(
         },
     )
     return released == 1
+
+
+async def put_off(tx: Transaction, id: ConversationId, *, until: datetime) -> None:
+    """A conversation that nobody holds is not due before the given time."""
+    await tx.run(
+        """
+        UPDATE conversations SET wake_at = %(until)s, failures = failures + 1,
+            lease_until = CASE WHEN claimed_by IS NOT NULL THEN %(until)s::timestamptz END
+        WHERE id = %(id)s AND (claimed_by IS NULL OR lease_until < openloop.now())
+        """,
+        {"id": id, "until": until},
+    )
 
 
 async def forgive(tx: Transaction, claim: Claim) -> None:

@@ -90,7 +90,7 @@ async def recall(tx: Transaction, scope: MemoryScope, query: str, *, limit: int)
             "agent_id": scope.agent_id,
             "scope": scope.scope,
             "scope_id": scope.scope_id,
-            "query": query[:2000],
+            "query": query.replace("\0", " ")[:2000],
             "limit": limit,
         },
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 50
 """How many messages are read at a time; whoever reads that many has to look again."""
+STOP = "stop"
+"""The text of every message that stops a run, however it was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +114,25 @@ async def arrive(
 
 
 async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[Message]:
-    """What nobody has read yet, oldest first; at most `AT_ONCE`."""
-    return await tx.all(
+    """What nobody has read yet, oldest first; at most `AT_ONCE`, and the stops behind them."""
+    found = await tx.all(
         Message,
         """
         SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at FROM messages
         WHERE conversation_id = %(id)s AND read_at IS NULL ORDER BY id LIMIT %(limit)s
         """,
         {"id": conversation_id, "limit": AT_ONCE},
+    )
+    if len(found) < AT_ONCE:
+        return found
+    return found + await tx.all(
+        Message,
+        """
+        SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at FROM messages
+        WHERE conversation_id = %(id)s AND read_at IS NULL AND id > %(last)s AND text = %(stop)s
+        ORDER BY id LIMIT %(limit)s
+        """,
+        {"id": conversation_id, "last": found[-1].id, "stop": STOP, "limit": AT_ONCE},
     )
 
 
@@ -131,6 +144,19 @@ async def mark_read(tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId 
         WHERE id = ANY(%(ids)s)
         """,
         {"ids": list(ids), "run_id": run_id},
+    )
+
+
+async def mark_read_until(
+    tx: Transaction, conversation_id: ConversationId, last: MessageId, *, run_id: RunId | None
+) -> None:
+    """The same for everything up to a message, also what was not listed."""
+    await tx.run(
+        """
+        UPDATE messages SET read_at = openloop.now(), run_id = coalesce(run_id, %(run_id)s)
+        WHERE conversation_id = %(id)s AND read_at IS NULL AND id <= %(last)s
+        """,
+        {"id": conversation_id, "last": last, "run_id": run_id},
     )
 
 

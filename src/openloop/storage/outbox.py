@@ -115,16 +115,25 @@ async def mark_sent(tx: Transaction, id: OpId, *, sender: UUID, message_ids: Seq
 
 
 async def put_back(
-    tx: Transaction, id: OpId, *, sender: UUID, not_before: datetime | None, detail: str
+    tx: Transaction,
+    id: OpId,
+    *,
+    sender: UUID,
+    not_before: datetime | None,
+    detail: str,
+    most: int,
 ) -> None:
-    """Nothing was sent: try again, not before the given time."""
+    """Nothing was sent: try again, not before the given time.
+
+    Such tries count up to `most` only: they say nothing about an answer that is lost later.
+    """
     await tx.run(
         """
-        UPDATE outbox SET state = 'queued', attempts = attempts + 1, lease_until = NULL, sender = NULL,
-            not_before = %(not_before)s, detail = %(detail)s
+        UPDATE outbox SET state = 'queued', attempts = greatest(attempts, least(attempts + 1, %(most)s)),
+            lease_until = NULL, sender = NULL, not_before = %(not_before)s, detail = %(detail)s
         WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
         """,
-        {"id": id, "sender": sender, "not_before": not_before, "detail": detail},
+        {"id": id, "sender": sender, "not_before": not_before, "detail": detail, "most": most},
     )
 
 

@@ -6,6 +6,7 @@ sees it; a pydantic `TypeAdapter` costs about a microsecond a row and refuses wh
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# In what orjson writes, an odd number of backslashes before u0000 is the character itself.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def _dumps(value: object) -> bytes:
-    return orjson.dumps(value, default=str)
+    """JSON without NUL characters, which Postgres takes in no text."""
+    written = orjson.dumps(value, default=str)
+    return _NUL.sub(rb"\1", written) if b"\\u0000" in written else written
 
 
 set_json_dumps(_dumps)

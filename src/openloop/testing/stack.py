@@ -68,13 +68,14 @@ class Stack:
         environ: Mapping[str, str] | None = None,
         port: int | None = None,
         ready_seconds: float = READY_SECONDS,
+        gone_seconds: float = GONE_SECONDS,
     ) -> None:
         self.home = home.absolute()
         self.manifests = manifests.absolute()
         self.port = port or free_port()
         self.log = self.home / "up.log"
         self._environ = dict(environ or {})
-        self._ready_seconds = ready_seconds
+        self._ready_seconds, self._gone_seconds = ready_seconds, gone_seconds
         self._up: asyncio.subprocess.Process | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -225,7 +226,7 @@ class Stack:
 
     async def _wait_gone(self) -> list[Process]:
         """What is still there after a while; empty where all of it has ended."""
-        deadline = time.monotonic() + GONE_SECONDS
+        deadline = time.monotonic() + self._gone_seconds
         while left := list(processes.of_home(self.home).values()):
             if time.monotonic() > deadline:
                 break

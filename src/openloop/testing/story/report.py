@@ -48,12 +48,15 @@ def tell_cost(facts: Facts, transcript: Transcript) -> None:
     )
 
 
-def tell_audit(facts: Facts, transcript: Transcript) -> None:
-    """Who did what."""
+def tell_audit(stage: Stage, facts: Facts, transcript: Transcript) -> None:
+    """Who did what; a name beside a Slack id is from Slack, the record has the id."""
     transcript.title("On record (GET /audit)")
     transcript.table(
         ("time", "who", "what", "about"),
-        [(e["at"][11:19], _who(e["actor"]), e["kind"], _about(e["detail"])) for e in facts.audit],
+        [
+            (e["at"][11:19], _who(stage, e["actor"]), e["kind"], _about(e["detail"]))
+            for e in facts.audit
+        ],
     )
 
 
@@ -83,11 +86,14 @@ def tell_checks(checks: Sequence[Check], transcript: Transcript) -> None:
             transcript.line(f"          seen: {str(check.seen)[:600]}")
 
 
-def _who(actor: Json) -> str:
-    via = actor.get("via") or actor.get("surface")
-    return f"{actor['name']} ({via})" if via and actor["kind"] != "agent" else actor["name"]
+def _who(stage: Stage, actor: Json) -> str:
+    name, via = actor["name"], actor.get("via") or actor.get("surface")
+    if actor["kind"] == "agent" or not via:
+        return name
+    person = stage.slack.people.find(name)
+    return f"{name} ({via})" if person is None else f"{person.name} {name} ({via})"
 
 
 def _about(detail: Json) -> str:
-    told = ("tool", "code", "rule", "model", "link", "outcome", "memory_kind", "agent", "role")
+    told = ("link", "tool", "code", "rule", "model", "outcome", "memory_kind", "agent", "role")
     return ", ".join(str(detail[name]) for name in told if detail.get(name))
