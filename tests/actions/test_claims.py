@@ -12,6 +12,7 @@ from openloop.actions import calls, claims, effects, endings, model_calls
 from openloop.domain.errors import LostClaim
 from openloop.domain.ids import new_id
 from openloop.domain.run import RunState
+from openloop.domain.surface import Say
 from openloop.domain.tool import ToolResult
 from openloop.runtime import turn
 from openloop.runtime.worker import Worker
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from openloop.actions.claims import Work
     from openloop.actions.model_calls import Begun
     from openloop.domain.conversation import ConversationRef
+    from openloop.domain.surface import Op, Receipt, Thread
     from tests.make import Clock, Stage
 
 
@@ -303,6 +305,30 @@ async def test_a_stop_that_comes_too_late_does_not_stop_the_next_run(stage: Stag
         await stage.say("second", addressed="followup")
 
     stage.models.before = stop
+    await stage.work(ref)
+
+    assert [(run.request, run.state) for run in await stage.runs()] == [
+        ("second", RunState.DONE),
+        ("first", RunState.DONE),
+    ]
+
+
+async def test_nor_if_the_next_run_is_queued_already(stage: Stage) -> None:
+    ref = await stage.mention("first")
+
+    async def stop(request: object) -> None:
+        stage.models.before = None
+        await stage.say("stop", addressed="followup")
+
+    perform = stage.surface.perform
+
+    async def ask_again(op: Op, where: Thread, *, key: str) -> Receipt:
+        if isinstance(op, Say) and len(await stage.runs()) == 1:
+            await stage.say("second", addressed="followup")
+        return await perform(op, where, key=key)
+
+    stage.models.before = stop
+    stage.surface.perform = ask_again  # type: ignore[method-assign]
     await stage.work(ref)
 
     assert [(run.request, run.state) for run in await stage.runs()] == [

@@ -167,6 +167,26 @@ def agents(draw: some.DrawFn) -> Any:
     )
 
 
+VERDICTS: list[Verdict] = [
+    Deny(rule="a", reason="no"),
+    Hold(rule="b", approvers=("@anna",), expires_hours=1),
+    Hold(rule="c", approvers=("@priya",), expires_hours=9),
+    Allow(rule="d"),
+]
+
+
+@pytest.mark.parametrize("one", VERDICTS)
+@pytest.mark.parametrize("other", VERDICTS)
+def test_of_every_two_verdicts_the_stricter_wins(one: Verdict, other: Verdict) -> None:
+    assert strength(stricter(one, other)) == min(strength(one), strength(other))
+
+
+def test_of_two_holds_the_card_names_the_live_approvers_and_the_shorter_time() -> None:
+    _, begun, live, _ = VERDICTS
+    both = stricter(begun, live)
+    assert both == Hold(rule="b; c", approvers=("@priya",), expires_hours=1)
+
+
 @settings(max_examples=60)
 @given(begun=agents(), live=agents(), call=some.sampled_from(CALLS))
 def test_the_stricter_of_two_is_as_strict_as_the_stricter_one(

@@ -145,7 +145,9 @@ async def _take_message(
         tx,
         workspace,
         inbound,
-        conversation_id=addressee.conversation_id or ConversationId(new_id()),
+        # A new id, also where the conversation is known: under concurrent updates Postgres can miss
+        # the row that is there, and notices by the address alone that it has to look again.
+        conversation_id=ConversationId(new_id()),
         agent_id=addressee.agent_id,
         revision_id=addressee.revision_id,
         by=actor_as_who(inbound.actor),

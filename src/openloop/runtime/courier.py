@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from openloop.domain.conversation import ConversationRef
-    from openloop.domain.ids import ConversationId, WorkspaceId
+    from openloop.domain.ids import ConversationId, OpId, WorkspaceId
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.surface import Op, Thread
     from openloop.plugin import Surface
@@ -45,6 +45,25 @@ class Courier:
         self._surfaces = surfaces
         self._me = me
         self._behind: set[ConversationId] = set()
+        self._sending: dict[OpId, WorkspaceId] = {}
+
+    async def renew(self) -> None:
+        """Keep the ops that are being sent: a send that takes long is not a courier that died."""
+        by_workspace: dict[WorkspaceId, list[OpId]] = {}
+        for op, workspace in self._sending.items():
+            by_workspace.setdefault(workspace, []).append(op)
+        for workspace, ops in by_workspace.items():
+            async with self._database.transaction(workspace) as tx:
+                await outbox.renew(tx, ops, sender=self._me)
+
+    async def _deliver(self, workspace: WorkspaceId, row: OutboxRow, thread: Thread) -> bool:
+        """Send an op that this courier holds and record it; True where the next may follow."""
+        self._sending[row.id] = workspace
+        try:
+            receipt = await self.send(workspace, row, thread)
+            return await self.record(workspace, row, receipt)
+        finally:
+            self._sending.pop(row.id, None)
 
     async def send(self, workspace: WorkspaceId, row: OutboxRow, thread: Thread) -> Receipt:
         """Carry out an op that this courier holds; what came of it is not recorded yet."""
@@ -74,8 +93,7 @@ class Courier:
             if row.state != "sending":
                 self._behind.add(ref.id)
                 return
-            receipt = await self.send(ref.workspace, row, thread)
-            if not await self.record(ref.workspace, row, receipt):
+            if not await self._deliver(ref.workspace, row, thread):
                 self._behind.add(ref.id)
                 return
 
@@ -94,10 +112,12 @@ class Courier:
                     return
                 thread = (await conversations.get(tx, ref.id)).thread
             row, was_sending = claimed
-            receipt = await self._look_up(row, thread) if was_sending else None
-            if receipt is None:
-                receipt = await self.send(ref.workspace, row, thread)
-            if not await self.record(ref.workspace, row, receipt):
+            found = await self._look_up(row, thread) if was_sending else None
+            if found is None:
+                may_go_on = await self._deliver(ref.workspace, row, thread)
+            else:
+                may_go_on = await self.record(ref.workspace, row, found)
+            if not may_go_on:
                 return
 
     async def record(self, workspace: WorkspaceId, row: OutboxRow, receipt: Receipt) -> bool:
@@ -156,8 +176,11 @@ class Courier:
         """What became of an op that may have been sent; None where it is certainly not there."""
         surface = self._surfaces.get(thread.place.surface)
         op = decode(row.op)
-        if surface is None or isinstance(op, (SetStatus, Settle)):
-            # Setting the same text again changes nothing.
+        if isinstance(op, SetStatus):
+            # Worth showing now or never: whoever began to show it shows the next one too.
+            return Receipt(outcome="unknown", detail="overtaken")
+        if surface is None or isinstance(op, Settle):
+            # Setting the same card again changes nothing.
             return None
         try:
             receipt = await surface.look_up(op, thread, key=str(row.id))

@@ -32,7 +32,11 @@ async def sort_messages(
     for message in messages:
         person = await look_up(surface, message.actor)
         if may_ask(person):
-            taken.append(replace(message, actor=replace(message.actor, name=person.name or message.actor.name)))
+            taken.append(
+                replace(
+                    message, actor=replace(message.actor, name=person.name or message.actor.name)
+                )
+            )
         else:
             ignored.append(message)
     return taken, ignored

@@ -147,6 +147,8 @@ class Worker:
         """Keep the leases of everything this process holds."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self._kit.courier.renew()
             by_workspace: dict[WorkspaceId, list[ConversationId]] = {}
             for conversation, claim in self._held.items():
                 by_workspace.setdefault(claim.ref.workspace, []).append(conversation)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openloop.domain.surface import Op
     from openloop.storage.database import Transaction
 
-SEND_LEASE_SECONDS = 30
+SEND_LEASE_SECONDS = 8
 _COLUMNS = (
     "id, seq, conversation_id, run_id, approval_id, op, state, attempts, message_ids, not_before"
 )
@@ -111,6 +111,17 @@ async def mark_sent(tx: Transaction, id: OpId, *, sender: UUID, message_ids: Seq
             """,
             {"id": id, "sender": sender, "message_ids": list(message_ids)},
         )
+    )
+
+
+async def renew(tx: Transaction, ids: Sequence[OpId], *, sender: UUID) -> None:
+    """Push out the leases of ops that are being sent."""
+    await tx.run(
+        """
+        UPDATE outbox SET lease_until = openloop.now() + make_interval(secs => %(lease)s)
+        WHERE id = ANY(%(ids)s) AND sender = %(sender)s AND state = 'sending'
+        """,
+        {"ids": list(ids), "sender": sender, "lease": SEND_LEASE_SECONDS},
     )
 
 
