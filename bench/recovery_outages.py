@@ -43,12 +43,12 @@ _EVERYBODY: LiteralString = """
 
 
 async def measure() -> list[Figure]:
-    """Both on one installation, whose database is not its own."""
+    """All on one installation, whose database is not its own."""
     async with home() as folder:
         database = EmbeddedPostgres(folder)
         try:
             async with stage("recovery", database=database, time_scale=TIME_SCALE) as on:
-                return [*await _stopped(on, database), *await _cut(on)]
+                return [*await _stopped(on, database), *await _cut(on), *await _cut_idle(on)]
         finally:
             await asyncio.to_thread(database.leave)
 
@@ -108,6 +108,20 @@ async def _cut(on: Stage) -> list[Figure]:
         ),
         exactly("connections cut: conversations claimed past their lease", stuck, 0),
         *after.figures("connections cut while 30 runs finish"),
+    ]
+
+
+async def _cut_idle(on: Stage) -> list[Figure]:
+    """Cut every connection of the pools while nobody works, as a failover does, and then ask."""
+    warming = await ask_all(on, ["answer at once"] * FINISHING)
+    await aftermath(on, warming, timeout_seconds=_PATIENCE_SECONDS)
+    async with on.rows() as rows:
+        cut = await rows.number(_EVERYBODY)
+    said = await ask_all(on, ["answer at once"])
+    after = await aftermath(on, said, timeout_seconds=_PATIENCE_SECONDS / 2)
+    return [
+        note("connections cut while idle: connections", cut),
+        *after.figures("connections cut while idle, then one mention"),
     ]
 
 

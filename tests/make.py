@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,11 +20,8 @@ from openloop.actions import apply, claims
 from openloop.actions.calls import put_card
 from openloop.actions.configuration import Configuration
 from openloop.actions.intake import Intake
-from openloop.domain.audit import SYSTEM
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.ids import ConversationId, new_id
-from openloop.domain.manifest import load
-from openloop.domain.manifest_agent import AgentManifest
 from openloop.domain.manifest_workspace import WorkspaceManifest
 from openloop.domain.pricing import Price, PriceOverride
 from openloop.domain.surface import Actor, Choice, Inbound, Place, Thread
@@ -36,7 +31,6 @@ from openloop.runtime.courier import Courier
 from openloop.runtime.kit import Kit
 from openloop.runtime.worker import Worker
 from openloop.storage import (
-    agents,
     approvals,
     audit,
     conversations,
@@ -49,6 +43,16 @@ from openloop.storage import (
 )
 from openloop.storage.budgets import Budget, Limits
 from openloop.tools.registry import Registry
+from tests.manifests import AGENT as AGENT
+from tests.manifests import CHANNEL as CHANNEL
+from tests.manifests import MODEL as MODEL
+from tests.manifests import WORKSPACE as WORKSPACE
+from tests.manifests import agent_manifest as agent_manifest
+from tests.manifests import agent_yaml as agent_yaml
+from tests.manifests import applied_agent as applied_agent
+from tests.manifests import applied_workspace as applied_workspace
+from tests.manifests import workspace_manifest as workspace_manifest
+from tests.manifests import workspace_yaml as workspace_yaml
 from tests.runtime.fakes import TENANT, FakeModels, FakeSurface, FakeTracker, Killed, reply
 
 if TYPE_CHECKING:
@@ -62,8 +66,7 @@ if TYPE_CHECKING:
     from openloop.actions.receive import Received
     from openloop.domain.approval import Approval
     from openloop.domain.audit import AuditEvent
-    from openloop.domain.ids import PrincipalId, WorkspaceId
-    from openloop.domain.manifest_agent import NativeTool
+    from openloop.domain.ids import WorkspaceId
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.principal import Principal
     from openloop.domain.run import Run
@@ -75,157 +78,11 @@ if TYPE_CHECKING:
     from openloop.storage.messages import Message
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-CHANNEL = "DEV"
-MODEL = "ollama/test"
 CREATE = ("github__create_issue", '{"repo": "acme/platform", "title": "Move to Postgres 16"}')
 READ = ("github__get_issue", '{"repo": "acme/platform", "number": 1}')
 NOTE = ("memory__note", '{"kind": "decision", "text": "We move to Postgres 16."}')
 
-WORKSPACE: dict[str, Any] = {
-    "people": {
-        "priya": {"slack": "U0PRIYA"},
-        "anna": {"slack": "U0ANNA"},
-        "ben": {"slack": "U0BEN"},
-    },
-    "groups": {"maintainers": ["@priya", "@anna"]},
-    "roles": {"owner": ["@priya"], "approver": ["@maintainers"], "operator": ["@ben"]},
-    "budget": {"monthly_usd": 200},
-    "integrations": {"slack": {"team": TENANT}, "github": {"repos": ["acme/platform"]}},
-    # A thousand tokens are a cent in and two cents out: sums that can be done in the head.
-    "prices": {
-        MODEL: {
-            "input_per_million": 10,
-            "output_per_million": 20,
-            "max_output_tokens": 10_000,
-            "context_window": 100_000,
-        }
-    },
-}
-AGENT: dict[str, Any] = {
-    "surfaces": [{"type": "slack", "channel": f"#{CHANNEL}"}],
-    "model_policy": {"default": MODEL},
-    "tools": [{"name": "github", "type": "native", "permissions": ["issues:write"]}],
-    "approvals": {
-        "require_for": ["github.issues:write"],
-        "approvers": ["@maintainers"],
-    },
-    "budget": {"monthly_usd": 50, "per_task_usd": 5},
-    "memory": {"scope": "channel", "backend": "postgres", "retention_days": 90},
-}
-
 _count = itertools.count(1)
-
-
-# --- manifests -----------------------------------------------------------------------------------
-
-
-def workspace_yaml(spec: Mapping[str, Any] | None = None, *, name: str = "acme") -> str:
-    """The Workspace manifest, with these parts of its spec replaced."""
-    return _manifest("Workspace", {"name": name}, WORKSPACE, spec)
-
-
-def agent_yaml(
-    spec: Mapping[str, Any] | None = None,
-    *,
-    name: str = "dev-platform",
-    workspace: str = "acme",
-) -> str:
-    """The Agent manifest, with these parts of its spec replaced."""
-    return _manifest("Agent", {"name": name, "workspace": workspace}, AGENT, spec)
-
-
-def agent_manifest(spec: Mapping[str, Any] | None = None) -> AgentManifest:
-    """The Agent manifest as a value."""
-    manifest = load(agent_yaml(spec), name="agent").manifest
-    assert isinstance(manifest, AgentManifest)
-    return manifest
-
-
-def workspace_manifest(spec: Mapping[str, Any] | None = None) -> WorkspaceManifest:
-    """The Workspace manifest as a value."""
-    manifest = load(workspace_yaml(spec), name="workspace").manifest
-    assert isinstance(manifest, WorkspaceManifest)
-    return manifest
-
-
-def _manifest(
-    kind: str,
-    metadata: Mapping[str, str],
-    spec: Mapping[str, Any],
-    changes: Mapping[str, Any] | None,
-) -> str:
-    whole = deepcopy(dict(spec)) | dict(changes or {})
-    document = {
-        "apiVersion": "openloop.ai/v1alpha1",
-        "kind": kind,
-        "metadata": metadata,
-        "spec": {key: value for key, value in whole.items() if value is not None},
-    }
-    return json.dumps(document, indent=1)  # JSON is YAML
-
-
-class EverythingIsThere:
-    """The world of an apply in which every name resolves."""
-
-    async def find_place(self, surface: str, name: str) -> Place | str:
-        return Place(surface=surface, tenant=TENANT, container=name.lstrip("#").upper())
-
-    async def model_problem(
-        self, model: str, workspace: WorkspaceManifest
-    ) -> tuple[str, bool] | None:
-        return None
-
-    def tool_problem(
-        self, tool: NativeTool, workspace: WorkspaceManifest
-    ) -> tuple[str, bool] | None:
-        return None
-
-
-async def owner(database: Database, workspace: WorkspaceId) -> PrincipalId:
-    """The service that applies manifests in tests."""
-    async with database.transaction(workspace) as tx:
-        return await principals.put(tx, workspace, name="applier", kind="service", roles=())
-
-
-async def applied_workspace(
-    database: Database,
-    workspace: WorkspaceId,
-    spec: Mapping[str, Any] | None = None,
-    *,
-    name: str = "acme",
-) -> Applied:
-    """Apply the Workspace manifest, with these parts of its spec replaced."""
-    text = workspace_yaml(spec, name=name)
-    by = await owner(database, workspace)
-    return await apply.apply_workspace(
-        database, workspace, load(text, name="workspace"), source=text, by=by, who=SYSTEM
-    )
-
-
-async def applied_agent(
-    database: Database,
-    workspace: WorkspaceId,
-    spec: Mapping[str, Any] | None = None,
-    *,
-    name: str = "dev-platform",
-) -> Applied:
-    """Apply the Agent manifest, with these parts of its spec replaced."""
-    async with database.transaction(workspace) as tx:
-        live = await agents.find_workspace_revision(tx)
-    assert live is not None
-    governed_by = load(live.source, name="workspace").manifest
-    assert isinstance(governed_by, WorkspaceManifest)
-    text = agent_yaml(spec, name=name, workspace=governed_by.metadata.name)
-    return await apply.apply_agent(
-        database,
-        workspace,
-        load(text, name="agent"),
-        source=text,
-        governed_by=governed_by,
-        world=EverythingIsThere(),
-        by=await owner(database, workspace),
-        who=SYSTEM,
-    )
 
 
 # --- what comes in -------------------------------------------------------------------------------

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openloop.actions import calls, claims, endings, model_calls
+from openloop.actions import calls, claims, model_calls
 from openloop.actions.model_calls import BudgetExhausted
-from openloop.domain.errors import Unavailable
-from openloop.domain.model import ModelReply, Usage
-from openloop.domain.pricing import ModelFacts, Price
+from openloop.domain.model import Usage
+from openloop.domain.pricing import Price
 from openloop.domain.run import RunState
-from openloop.models.errors import ModelOverloaded, ModelUnavailable
-from openloop.runtime.sweep import Sweep
+from openloop.models.errors import ModelOverloaded
 from openloop.storage import budgets
 from tests import make
+from tests.actions.money import CALL, FACTS, answer, begin, claimed, lapsed, open_rows, used
 from tests.runtime.fakes import Killed, reply
 from tests.waiting import until_someone_waits_for
 
@@ -27,80 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from openloop.actions.claims import Work
-    from openloop.actions.model_calls import Begun
-    from openloop.storage.budgets import Limits
-    from openloop.storage.database import Database, Transaction
+    from openloop.storage.database import Database
     from tests.make import Clock, Stage
-
-# A dollar per thousand tokens, in and out.
-FACTS = ModelFacts(
-    model=make.MODEL,
-    provider="ollama",
-    price=Price(input_per_million=Decimal(1000), output_per_million=Decimal(1000)),
-    max_output_tokens=1_000_000,
-    context_window=100_000,
-)
-CALL = Decimal("1.1")
-"""What a call of 100 tokens in and 1,000 out reserves."""
-
-
-async def begin(
-    stage: Stage,
-    work: Work,
-    limits: Limits,
-    *,
-    facts: ModelFacts = FACTS,
-    input_tokens: int = 100,
-    output_limit: int = 1000,
-) -> Begun:
-    """Reserve for the first model call of a claimed run."""
-    assert work.run is not None
-    return await model_calls.begin(
-        stage.database,
-        work,
-        work.run,
-        seq=1,
-        facts=facts,
-        input_tokens=input_tokens,
-        output_limit=output_limit,
-        limits=limits,
-        context=None if work.steps else {"system": "s", "request": "r"},
-        steering=[],
-        taken=[message.id for message in work.unread],
-        status=None,
-    )
-
-
-async def open_rows(tx: Transaction, stage: Stage, work: Work) -> None:
-    """Make the budget rows of a claimed run."""
-    assert work.run is not None
-    await budgets.open_rows(tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id)
-
-
-def used(input_tokens: int, output_tokens: int) -> ModelReply:
-    return reply("done", usage=(input_tokens, output_tokens))
-
-
-async def answer(stage: Stage, work: Work, begun: Begun, said: ModelReply) -> None:
-    """Finish a run with what its only call used, at a dollar per thousand tokens."""
-    assert work.run is not None
-    cost = Decimal(said.usage.input_tokens + said.usage.output_tokens) / 1000
-    await endings.answer(
-        stage.database,
-        work,
-        work.run,
-        begun=begun,
-        reply=said,
-        cost_usd=None if said.usage.assumed else cost,
-        say=None,
-        status=None,
-    )
-
-
-async def claimed(stage: Stage, count: int) -> list[Work]:
-    """As many claimed runs, each in a thread of its own."""
-    refs = [await stage.mention(root=f"root-{n}") for n in range(count)]
-    return [await stage.claim(ref) for ref in refs]
 
 
 @asynccontextmanager
@@ -207,7 +134,7 @@ async def test_deadlocks_do_not_happen_between_agents(database: Database) -> Non
     ]
     for work in left:
         await begin(stage, work, limits)
-    await _let_reservations_lapse(stage)
+    await lapsed(stage)
     busy = [
         await stage.claim(await stage.mention(root=f"busy-{n}", channel=channel))
         for n, channel in enumerate([make.CHANNEL, "QA"] * 8)
@@ -236,7 +163,7 @@ async def test_the_sweep_holds_the_rows_of_one_agent_at_a_time(database: Databas
     for channel in (make.CHANNEL, "QA"):
         work = await stage.claim(await stage.mention(root="left", channel=channel))
         await begin(stage, work, limits)
-    await _let_reservations_lapse(stage)
+    await lapsed(stage)
 
     async with stage.tx() as tx:  # the second agent's row is taken...
         assert work.run is not None
@@ -251,187 +178,6 @@ async def test_the_sweep_holds_the_rows_of_one_agent_at_a_time(database: Databas
         await tx.run("SELECT FROM budgets WHERE axis = 'workspace' FOR UPDATE NOWAIT")
 
     assert await sweep == 2
-
-
-async def _let_reservations_lapse(stage: Stage) -> None:
-    async with stage.tx() as tx:
-        await tx.run("UPDATE reservations SET lease_until = openloop.now() - interval '1 second'")
-
-
-# --- crashes -------------------------------------------------------------------------------------
-
-
-async def test_a_call_that_nobody_heard_of_again_is_settled_at_full_by_the_sweep(
-    stage: Stage, clock: Clock
-) -> None:
-    [work] = await claimed(stage, 1)
-    await begin(stage, work, make.limits(workspace="10"))
-    sweep = Sweep(stage.database, stage.configuration, lambda _: None)
-
-    await sweep.once()
-    assert (await stage.budgets())["workspace"].reserved_usd == CALL
-    await clock.advance(minutes=11)
-    await sweep.once()
-
-    rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
-    assert (await stage.runs())[0].cost_usd == CALL
-    [told] = await stage.audit("budget")
-    assert (told.kind, told.detail["charged_usd"]) == ("budget.assumed", "1.100000")
-
-
-async def test_a_resumed_step_settles_what_was_left_and_reserves_anew(stage: Stage) -> None:
-    ref = await stage.mention()
-    work = await stage.claim(ref)
-    await begin(stage, work, make.limits(workspace="10"))
-    await stage.lapse(ref)
-
-    again = await stage.claim(ref)
-    begun = await begin(stage, again, make.limits(workspace="10"))
-    rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, CALL)
-
-    await answer(stage, again, begun, used(100, 400))
-
-    rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (
-        CALL + Decimal("0.5"),
-        0,
-    )
-    assert (await stage.run_of(ref)).cost_usd == CALL + Decimal("0.5")
-
-
-async def test_of_the_sweep_and_the_answer_only_one_settles(stage: Stage) -> None:
-    [work] = await claimed(stage, 1)
-    begun = await begin(stage, work, make.limits(workspace="10"))
-
-    async with stage.tx() as tx:  # the sweep is settling...
-        settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
-        assert settled is not None
-        late = asyncio.create_task(answer(stage, work, begun, used(100, 400)))
-        await until_someone_waits_for(tx)  # ...when the answer comes after all
-
-    await late
-    rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
-
-
-async def test_settling_twice_changes_nothing(stage: Stage) -> None:
-    [work] = await claimed(stage, 1)
-    begun = await begin(stage, work, make.limits(workspace="10"))
-
-    results = await asyncio.gather(*(_settle(stage, begun) for _ in range(8)))
-
-    assert sum(results) == 1
-    rows = await stage.budgets()
-    assert (rows["workspace"].settled_usd, rows["workspace"].reserved_usd) == (CALL, 0)
-
-
-async def _settle(stage: Stage, begun: Begun) -> bool:
-    async with stage.tx() as tx:
-        settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
-    return settled is not None
-
-
-async def test_a_reservation_whose_transaction_is_cut_is_none(stage: Stage) -> None:
-    [work] = await claimed(stage, 1)
-    with pytest.raises(Unavailable):  # noqa: PT012  # the transaction is what is cut
-        async with stage.tx() as tx:
-            await open_rows(tx, stage, work)
-            raise Unavailable("cut")
-
-    assert await stage.budgets() == {}
-
-
-async def test_a_worker_that_dies_in_the_model_call_costs_no_more_than_both_calls(
-    stage: Stage,
-) -> None:
-    ref = await stage.mention()
-
-    async def die(request: object) -> None:
-        stage.models.before = None
-        raise Killed
-
-    stage.models.before = die
-    with pytest.raises(Killed):
-        await stage.work(ref)
-    held = (await stage.budgets())["run"].reserved_usd
-    assert held > 0
-
-    await stage.sweep_and_work(ref)
-
-    rows = await stage.budgets()
-    assert rows["run"].reserved_usd == 0
-    assert rows["run"].settled_usd == held + Decimal("0.0014")  # 100 in and 20 out
-    assert stage.surface.said == ["All done."]
-
-
-# --- what is charged -----------------------------------------------------------------------------
-
-
-async def test_usage_that_nobody_counted_is_charged_in_full(stage: Stage) -> None:
-    [work] = await claimed(stage, 1)
-    begun = await begin(stage, work, make.limits(workspace="10"))
-
-    await answer(stage, work, begun, reply("done", usage=None))
-
-    rows = await stage.budgets()
-    assert rows["workspace"].settled_usd == CALL
-    assert await stage.kinds("budget") == ["budget.assumed"]
-
-
-async def test_usage_above_the_reservation_is_booked_apart_and_told(stage: Stage) -> None:
-    [work] = await claimed(stage, 1)
-    begun = await begin(stage, work, make.limits(workspace="10"))
-
-    await answer(stage, work, begun, used(700, 1000))
-
-    row = (await stage.budgets())["workspace"]
-    assert (row.settled_usd, row.overrun_usd, row.reserved_usd) == (CALL, Decimal("0.6"), 0)
-    assert (await stage.runs())[0].cost_usd == Decimal("1.7")
-    [told] = await stage.audit("budget")
-    assert (told.kind, told.detail["charged_usd"]) == ("budget.overrun", "1.700000")
-
-
-@pytest.mark.parametrize(("sent", "charged"), [(True, CALL), (False, Decimal(0))])
-async def test_a_failed_call_costs_its_reservation_if_it_was_sent(
-    stage: Stage, *, sent: bool, charged: Decimal
-) -> None:
-    [work] = await claimed(stage, 1)
-    begun = await begin(stage, work, make.limits(workspace="10"))
-    assert work.run is not None
-
-    await model_calls.fail(
-        stage.database, work, work.run, begun.reservation_id, sent=sent, code="model_unavailable"
-    )
-
-    row = (await stage.budgets())["workspace"]
-    assert (row.settled_usd, row.reserved_usd) == (charged, 0)
-
-
-async def test_each_attempt_reserves_by_itself(stage: Stage) -> None:
-    stage.models.turns = [
-        ModelUnavailable("cut off", sent=True),
-        ModelOverloaded("busy"),
-        reply("All done."),
-    ]
-    ref = await stage.mention()
-    for _ in range(3):
-        await stage.work(ref)
-        await stage.lapse(ref)
-
-    async with stage.tx() as tx:
-        costs = await tx.tuples("SELECT cost_usd, assumed, state FROM reservations ORDER BY id")
-        full = await tx.value("SELECT max(amount_usd) FROM reservations")
-    assert [state for _, _, state in costs] == ["settled"] * 3
-    assert [(cost, assumed) for cost, assumed, _ in costs] == [
-        (full, True),
-        (0, False),
-        (Decimal("0.0014"), False),
-    ]
-    assert stage.surface.said == ["All done."]
-    keys = {request.idempotency_key for request in stage.models.requests}
-    assert len(keys) == 3
 
 
 # --- limits --------------------------------------------------------------------------------------

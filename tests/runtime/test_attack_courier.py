@@ -84,9 +84,9 @@ async def test_a_run_goes_on_where_its_status_breaks_the_surface(
     perform = stage.surface.perform
 
     async def broken(op: Op, thread: Thread, *, key: str) -> Receipt:
-        if not isinstance(op, Say):
-            raise ValueError("a bug in a renderer")
-        return await perform(op, thread, key=key)
+        if isinstance(op, Say):
+            return await perform(op, thread, key=key)
+        raise ArithmeticError("a bug in a renderer")
 
     monkeypatch.setattr(stage.surface, "perform", broken)
     ref = await stage.mention()

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from openloop.actions import effects
+from openloop.actions.cancel import cancel
 from openloop.domain.approval import ApprovalState
+from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
 from tests import make
 from tests.runtime.fakes import reply
+from tests.runtime.test_context import said
 
 if TYPE_CHECKING:
     from openloop.domain.approval import Approval
     from openloop.domain.conversation import ConversationRef
+    from openloop.domain.step import Step
     from openloop.storage.database import Database
     from tests.make import Clock, Stage
 
@@ -191,11 +196,33 @@ async def test_a_tool_name_with_a_nul_character_is_no_tool(stage: Stage) -> None
 
 
 async def test_a_thread_with_a_nul_character_is_read(stage: Stage) -> None:
-    from tests.runtime.test_context import said  # noqa: PLC0415
-
     stage.surface.thread = [said("be\x00fore", by="an\x00na")]
     ref = await stage.mention(root="older")
 
     await stage.work(ref)
 
     assert stage.surface.said == ["All done."]
+
+
+# --- cancel --------------------------------------------------------------------------------------
+
+
+async def test_after_a_cancel_is_acknowledged_no_approved_write_begins(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker had read the run as it was before, and is about to use the approval up."""
+    ref, _ = await stage.hold()
+    await stage.press("approve", by="anna")
+    run, begin = await stage.run_of(ref), effects.begin
+
+    async def overtaken(*parts: Any, **named: Any) -> Step:
+        await cancel(stage.database, stage.workspace, run.id, by=SYSTEM)
+        monkeypatch.setattr(effects, "begin", begin)
+        return await begin(*parts, **named)
+
+    monkeypatch.setattr(effects, "begin", overtaken)
+    await stage.work(ref)
+
+    assert stage.tracker.writes == []
+    assert (await stage.run_of(ref)).state is RunState.CANCELLED
+    assert [state for state, _ in await approvals_of(stage)] == ["withdrawn"]

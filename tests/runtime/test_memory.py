@@ -65,7 +65,7 @@ async def save(
 async def test_the_same_step_saves_once(stage: Stage) -> None:
     work = await stage.claim(await stage.mention())
 
-    ids = [await save(stage, work, "We move.") for _ in range(3)]
+    ids = [await save(stage, work, "We move.", undo=f"undo-{n}") for n in range(3)]
 
     assert len(set(ids)) == 1
     assert await live(stage) == ["We move."]

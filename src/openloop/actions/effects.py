@@ -53,7 +53,7 @@ async def begin(
 
     `recheck` says why what was approved is not what would be decided now. An approval that fails
     it, whose time is over, or whose approver may not decide any more, becomes stale and the
-    returned step is finished.
+    returned step is finished. Where somebody has asked the run to stop, it is still held.
 
     Raises:
         LostClaim
@@ -61,6 +61,8 @@ async def begin(
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
+        if (await runs.get(tx, run.id)).cancel_asked_by is not None:
+            return step
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
         problem = (
             recheck(governing, approval)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openloop.domain.model import ModelReply
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
-    from openloop.domain.surface import Receipt, Say
+    from openloop.domain.surface import Receipt, Say, SetStatus
     from openloop.storage.database import Database, Transaction
 
 
@@ -43,7 +43,7 @@ async def answer(
     begun: Begun,
     reply: ModelReply,
     cost_usd: Decimal | None,
-    say: Say | None,
+    say: Say | SetStatus | None,
     status: tuple[OutboxRow, Receipt] | None,
 ) -> Ended:
     """Finish the last model call, the run and, if nothing has happened since, the claim: one commit.
@@ -90,7 +90,7 @@ async def end(
     *,
     outcome: str,
     by: Who,
-    say: Say | None = None,
+    say: Say | SetStatus | None = None,
     error_code: str = "",
     read: Sequence[MessageId] = (),
     read_until: MessageId | None = None,
@@ -166,7 +166,9 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
             )
 
 
-async def _say(tx: Transaction, work: Work, run: Run, say: Say | None) -> OutboxRow | None:
+async def _say(
+    tx: Transaction, work: Work, run: Run, say: Say | SetStatus | None
+) -> OutboxRow | None:
     if say is None:
         return None
     return await outbox.put(

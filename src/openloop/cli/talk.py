@@ -155,7 +155,7 @@ class Talk:
                     say(one_line(op["footer"]))
             case "Ask":
                 self._open[message["approval_id"]] = op["card"]["title"]
-                click.echo(_card(op["card"], message["approval_id"]))
+                click.echo(_card(op["card"], op.get("buttons", ()), message["approval_id"]))
             case "Settle":
                 self._open.pop(message["approval_id"] or "", None)
                 click.echo(f"[{clean(op['card']['title'])}: {clean(op['outcome'])}]")
@@ -170,16 +170,28 @@ class Talk:
         self._status = text
 
 
-def _card(card: Any, approval: str) -> str:
+def _card(card: Any, buttons: Any, approval: str) -> str:
     lines = [
-        f"Asks: {card['title']}",
-        *(f"  {each['label']}: {each['value']}" for each in card["fields"]),
-        *(f"  {line}" for line in card["body"].splitlines()),
-        *([f"  The model says: {card['reason']}"] if card["reason"] else []),
-        *(f"  {note}" for note in card["notes"]),
-        f"  /approve {approval}   or   /reject {approval}",
+        _marked(f"Asks: {card['title']}"),
+        *(_marked(f"  {each['label']}: {each['value']}") for each in card["fields"]),
+        *([_marked(f"\n{card['body']}").removeprefix("\n")] if card["body"] else []),
+        *([_marked(f"  The model says: {card['reason']}")] if card["reason"] else []),
+        *(_marked(f"  {note}") for note in card["notes"]),
+        f"  {_answers(buttons, approval)}",
     ]
-    return clean("\n".join(lines))
+    return "\n".join(lines)
+
+
+def _marked(text: str) -> str:
+    """Every line but the first begins with a mark: no argument poses as a line of the card."""
+    return "\n  | ".join(clean(text).split("\n"))
+
+
+def _answers(buttons: Any, approval: str) -> str:
+    if any(button["action"] == "retry" for button in buttons):
+        command = "openloop approvals"
+        return f"{command} happened {approval}   or   {command} retry {approval}"
+    return f"/approve {approval}   or   /reject {approval}"
 
 
 def _typed() -> Iterator[str | None]:

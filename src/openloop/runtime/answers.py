@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 from openloop.domain.step import StepState
-from openloop.domain.surface import Button, Say
+from openloop.domain.surface import Button, Say, SetStatus
 from openloop.runtime.builtin.memory import NOTE
 
 if TYPE_CHECKING:
@@ -16,24 +17,40 @@ if TYPE_CHECKING:
 
 SCRIPTED = "Scripted model, no AI was used."
 LABEL = 60
+BUTTONS = 25
+_IN_NAMES = "'.-\u2019"
 
 
-def answer_text(steps: list[Step], text: str, model: str) -> Say | None:
-    """The message that ends a run; None where the model had nothing to say and nothing was noted."""
+QUIET = SetStatus(text="", state="idle")
+"""How a run ends that has nothing to say: the thread does not go on reading that it works."""
+
+
+def answer_text(steps: list[Step], text: str, model: str) -> Say | SetStatus:
+    """What ends a run; `QUIET` where the model had nothing to say and nothing was noted."""
     notes = [_note(step) for step in steps if _is_note(step)]
     parts = [text.strip()]
     parts += [f"_Noted ({kind}): {noted}_" for kind, noted, _ in notes]
     markdown = "\n\n".join(part for part in parts if part)
     if not markdown:
-        return None
+        return QUIET
     return Say(
         markdown=markdown,
         buttons=tuple(
             Button(action="undo", label=_shorten(f"Undo: {noted}"), token=token)
-            for _, noted, token in notes[:5]
+            for _, noted, token in notes[:BUTTONS]
         ),
         footer=SCRIPTED if model.startswith("scripted/") else "",
     )
+
+
+def plain_name(name: str) -> str:
+    """A name that people chose for themselves, as words of a sentence: no markup, no address."""
+    shown = "".join(c if _is_in_names(c) else " " for c in name)
+    return " ".join(shown.split())[:80] or "somebody"
+
+
+def _is_in_names(character: str) -> bool:
+    return character in _IN_NAMES or unicodedata.category(character)[0] in "LMN"
 
 
 def _is_note(step: Step) -> bool:

@@ -124,6 +124,8 @@ async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
     begun = await effects.begin(
         kit.database, kit.configuration, work, run, step, approval, recheck=recheck
     )
+    if begun.state is StepState.HELD:
+        return False
     if begun.state is StepState.FINISHED:
         await kit.courier.drain(work.claim.ref)
         return False

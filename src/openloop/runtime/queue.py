@@ -71,7 +71,11 @@ class Queue:
             min_size=1,
             max_size=4,
             timeout=4,
-            kwargs={"application_name": "openloop-queue", "connect_timeout": 3},
+            kwargs={
+                "application_name": "openloop-queue",
+                "connect_timeout": 3,
+                "prepare_threshold": 0,
+            },
         )
         app = App(connector=connector)
 

@@ -22,9 +22,8 @@ from openloop.domain.journal import (
     working_seconds,
 )
 from openloop.domain.run import RunState
-from openloop.domain.surface import Say
 from openloop.runtime import people
-from openloop.runtime.answers import answer_text, send
+from openloop.runtime.answers import answer_text, plain_name, send
 from openloop.runtime.calling import call_tools, finish_begun
 from openloop.runtime.landing import land
 from openloop.runtime.thinking import ask_model
@@ -154,7 +153,7 @@ async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
         RunState.CANCELLED,
         outcome=f"stopped by {by.name}",
         by=by,
-        say=Say(markdown=f"Stopped, as {by.name} asked."),
+        say=answer_text(work.steps, f"Stopped, as {plain_name(by.name)} asked.", run.model),
         read_until=work.unread[-1].id if work.unread else None,
     )
     return await send(kit, work, ended)

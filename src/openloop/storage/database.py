@@ -127,7 +127,12 @@ class Database:
             open=False,
             configure=configure,
             timeout=4,
-            kwargs={"autocommit": True, "application_name": name, "connect_timeout": 3},
+            kwargs={
+                "autocommit": True,
+                "application_name": name,
+                "connect_timeout": 3,
+                "prepare_threshold": 0,  # each statement is parsed and planned once per connection
+            },
             name=name,
         )
 
@@ -169,11 +174,11 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 try:
-                    await connection.execute(begin)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                    await connection.execute(begin, prepare=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
                     tx = Transaction(connection)
                     yield tx
                     if not tx.is_committed:
-                        await connection.execute("COMMIT")
+                        await connection.execute("COMMIT", prepare=False)
                 except BaseException:
                     if not connection.closed:
                         await connection.rollback()
@@ -186,7 +191,7 @@ class Database:
 async def configure(connection: AsyncConnection[Any]) -> None:
     """Make a new connection an ordinary member of the pool."""
     await connection.set_autocommit(True)
-    await connection.execute(SETTINGS)
+    await connection.execute(SETTINGS, prepare=False)
 
 
 def unchecked_pool(**arguments: Any) -> AsyncConnectionPool[Any]:

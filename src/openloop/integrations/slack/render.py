@@ -134,4 +134,5 @@ def _label(text: str) -> str:
 
 def _approves(button: Button) -> bool:
     """Whether a button says yes: by its name, or because it is the one that stands out."""
-    return button.style == "primary" or button.action.lower().startswith("approve")
+    says_yes = button.action.lower().startswith(("approve", "retry"))
+    return says_yes or button.style == "primary"
