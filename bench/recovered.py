@@ -79,5 +79,5 @@ async def aftermath(on: Stage, said: Sequence[Said], *, timeout_seconds: float) 
         last_answered_at=last_answered_at,
         twice=sum(max(0, count - 1) for count in counts.values()),
         left=left,
-        lost_deliveries=len(state.lost),
+        lost_deliveries=len({a.id for a in state.acks if a.thread in counts} & set(state.lost)),
     )

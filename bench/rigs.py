@@ -51,6 +51,7 @@ class Said:
 class Ack:
     """One attempt to deliver something to the product, as the rig saw it."""
 
+    id: str
     kind: str
     type: str
     status: int | None
@@ -236,6 +237,7 @@ def _said(message: dict[str, Any]) -> Said:
 def _ack(delivery: dict[str, Any]) -> Ack:
     event = delivery["payload"].get("event", {})
     return Ack(
+        id=delivery["event_id"],
         kind=delivery["kind"],
         type=delivery["type"],
         status=delivery["status"],

@@ -367,14 +367,20 @@ async def stage_of(
 
 async def emptied(stage: Stage) -> None:
     """Forget every run of the workspace and all that came of it; manifests and people stay."""
+    tables = [
+        "votes",
+        "approvals",
+        "memories",
+        "outbox",
+        "reservations",
+        "budgets",
+        "steps",
+        "messages",
+        "runs",
+    ]
     async with stage.tx() as tx:
-        await tx.run(
-            """
-            DELETE FROM votes; DELETE FROM approvals; DELETE FROM memories; DELETE FROM outbox;
-            DELETE FROM reservations; DELETE FROM budgets; DELETE FROM steps; DELETE FROM messages;
-            DELETE FROM runs; DELETE FROM conversations; DELETE FROM taken_keys
-            """
-        )
+        for table in (*tables, "conversations", "taken_keys"):
+            await tx.run(f"DELETE FROM {table}")  # noqa: S608  # pyright: ignore[reportArgumentType]
     stage.surface, stage.models, stage.tracker = FakeSurface(), FakeModels(), FakeTracker()
     stage.registry = Registry((stage.tracker.toolset(), memory_toolset()))
 

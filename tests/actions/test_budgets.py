@@ -122,6 +122,18 @@ async def test_of_two_calls_for_the_last_of_a_budget_one_waits_and_gets_less(
     assert (await other).max_tokens == 400  # 0.5 dollars are left, 0.1 of them for the input
 
 
+async def test_rows_that_are_there_are_not_waited_for(stage: Stage) -> None:
+    """Only the statement that reserves waits its turn; making the rows is no second queue."""
+    [work] = await claimed(stage, 1)
+    async with stage.tx() as tx:
+        await open_rows(tx, stage, work)
+
+    async with stage.tx() as busy, stage.tx() as tx:
+        await busy.run("UPDATE budgets SET reserved_usd = reserved_usd + 1")
+        await tx.run("SET LOCAL lock_timeout = '200ms'")
+        await open_rows(tx, stage, work)
+
+
 async def test_deadlocks_do_not_happen_between_agents(database: Database) -> None:
     """The sweep settles what two agents left behind while both of them make calls."""
     stage = await make.stage(database)

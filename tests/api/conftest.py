@@ -21,6 +21,7 @@ from openloop.integrations.console.surface import ConsoleSurface
 from openloop.models.client import GatewayClient
 from openloop.storage.database import Database
 from tests import make
+from tests import manifests as manifests_of_tests
 from tests.api.fakes import HelloSurface
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def make_kit(database: Database, **changes: Any) -> ApiKit:
         "configuration": configuration,
         "intake": Intake(database, configuration),
         "surfaces": surfaces,
-        "world": make.EverythingIsThere(),
+        "world": manifests_of_tests.EverythingIsThere(),
         "models": GatewayClient(Path("/nonexistent/gateway.sock")),
         "ready_checks": nothing_else,
         "pace": Pace(poll_seconds=0.02),

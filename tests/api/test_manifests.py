@@ -12,6 +12,7 @@ from openloop.actions import manifests
 from openloop.domain.audit import SYSTEM
 from openloop.storage import agents, deliveries, principals
 from tests import make
+from tests import manifests as manifests_of_tests
 from tests.api.conftest import open_api
 from tests.waiting import until_someone_waits_for
 
@@ -271,7 +272,7 @@ async def test_of_two_workspace_manifests_at_once_the_second_is_told(
             database,
             stage.workspace,
             [manifests.ManifestFile(name="workspace.yaml", text=text)],
-            world=make.EverythingIsThere(),
+            world=manifests_of_tests.EverythingIsThere(),
             by=applier.id,
             who=SYSTEM,
         )
@@ -287,7 +288,7 @@ async def test_of_two_workspace_manifests_at_once_the_second_is_told(
 
 
 async def test_what_cannot_work_yet_is_said_and_taken(database: Database, stage: Stage) -> None:
-    class Bare(make.EverythingIsThere):
+    class Bare(manifests_of_tests.EverythingIsThere):
         async def find_place(self, surface: str, name: str) -> Any:
             return f"{surface} is not configured"
 

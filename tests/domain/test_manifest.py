@@ -82,7 +82,7 @@ def test_the_public_example_means_what_it_says() -> None:
 
 
 def test_mcp_servers_and_the_coding_worker_are_valid_tools() -> None:
-    mcp = '{ name: ci-logs, type: mcp, server: "http://localhost:8931", permissions: [get_run_logs, list_runs] }'  # noqa: E501  # the public form, unchanged
+    mcp = '{ name: ci-logs, type: mcp, server: "http://localhost:8931", permissions: [get_run_logs, list_runs] }'  # the public form, unchanged
     coding = '{ name: coding_worker, type: native, permissions: ["pr:write"] }'
     tools = agent(changed(GITHUB, f"{mcp}\n    - {coding}")).spec.tools
     assert [type(tool) for tool in tools] == [McpTool, NativeTool]
@@ -91,7 +91,7 @@ def test_mcp_servers_and_the_coding_worker_are_valid_tools() -> None:
 
 
 def test_an_mcp_tool_writes_unless_its_effect_is_declared_to_be_a_read() -> None:
-    mcp = "{ name: ci, type: mcp, server: 'http://localhost:1', permissions: [a, b], effects: { a: read } }"  # noqa: E501
+    mcp = "{ name: ci, type: mcp, server: 'http://localhost:1', permissions: [a, b], effects: { a: read } }"
     (tool,) = agent(changed(GITHUB, mcp)).spec.tools
     assert tool.writes == ("ci.b",)
 

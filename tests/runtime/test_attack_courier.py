@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,40 @@ async def test_a_platform_that_is_down_for_a_quarter_of_an_hour_loses_no_message
     await courier(stage).drain(ref)
 
     assert stage.surface.said == ["important"]
+
+
+async def test_whoever_looks_up_for_long_is_not_overtaken(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that look at once both find nothing, and both would send."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    look_up = stage.surface.look_up
+
+    async def slow(op: Op, thread: Thread, *, key: str) -> Receipt:
+        found = await look_up(op, thread, key=key)
+        asked.set()
+        await answer.wait()
+        return found
+
+    monkeypatch.setattr(stage.surface, "look_up", slow)
+    stage.surface.answers = ["lost before"]
+    ref = await queued(stage, "once")
+    first = courier(stage)
+    await first.drain(ref)
+    await stage.lapse(ref)
+    looking = asyncio.create_task(first.drain(ref))
+    async with asyncio.timeout(5):
+        await asked.wait()
+    await stage.lapse(ref)  # the look-up takes longer than a lease...
+
+    await first.renew()  # ...which is renewed meanwhile
+    second = asyncio.create_task(courier(stage).drain(ref))
+    await asyncio.wait({second}, timeout=1)
+    answer.set()
+    await asyncio.gather(looking, second)
+
+    assert stage.surface.said == ["once"]
+    assert len(stage.surface.performed) == 2  # the one that was lost, and this one
 
 
 # --- a conversation that cannot be read ----------------------------------------------------------

@@ -73,7 +73,9 @@ DIRECTORY = {"workspaces", "installations", "token_index", "schema_migrations"}
 """Tables that exist before a workspace is known; none of them holds text of a tenant."""
 
 
-async def test_every_other_table_is_under_forced_row_security(superuser: str, conninfo: str) -> None:
+async def test_every_other_table_is_under_forced_row_security(
+    superuser: str, conninfo: str
+) -> None:
     with psycopg.connect(superuser) as connection:
         rows = connection.execute(
             """
@@ -83,7 +85,9 @@ async def test_every_other_table_is_under_forced_row_security(superuser: str, co
             FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'openloop'::regnamespace
             """
         ).fetchall()
-    unprotected = {name for name, forced, policy, column in rows if not (forced and policy and column)}
+    unprotected = {
+        name for name, forced, policy, column in rows if not (forced and policy and column)
+    }
     assert unprotected == DIRECTORY
 
 

@@ -79,7 +79,7 @@ async def test_a_conversation_has_one_active_run(stage: Stage) -> None:
             request_link="",
         )
     assert not opened
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    with pytest.raises(psycopg.errors.UniqueViolation):  # noqa: PT012  # the transaction ends in it
         async with stage.tx() as tx:
             await tx.run("UPDATE runs SET id = id")
             await tx.run(

@@ -13,12 +13,14 @@ import orjson
 import structlog
 
 from openloop.actions import claims, effects
+from openloop.actions.receive import is_stop
 from openloop.domain.approval import ApprovalState
-from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater
+from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater, Unavailable
 from openloop.domain.step import StepKind, StepState
 from openloop.domain.tool import CallContext, Effect, ToolResult
-from openloop.runtime import gate, remembering
+from openloop.runtime import gate, people, remembering
 from openloop.runtime.builtin import memory
+from openloop.storage import messages, runs
 from openloop.tools.results import bounded
 
 if TYPE_CHECKING:
@@ -52,8 +54,25 @@ async def make_calls(kit: Kit, work: Work, run: Run, started: Sequence[Step]) ->
     for step in started:
         if step.effect is Effect.NOTE:
             await _note(kit, work, run, step)
+        elif step.effect is not Effect.READ and await _is_stopped(kit, work, run):
+            result = ToolResult.refused("Somebody asked the run to stop; this was not done.")
+            await effects.finish(kit.database, work, run, step, result, approval=None)
         elif step.effect is not Effect.READ:
             await _write(kit, work, run, step, approval=None)
+
+
+async def _is_stopped(kit: Kit, work: Work, run: Run) -> bool:
+    """True where somebody who may has said stop since the calls were journaled."""
+    async with kit.database.transaction(work.workspace) as tx:
+        if (await runs.get(tx, run.id)).cancel_asked_by is not None:
+            return True
+        unread = await messages.list_unread(tx, work.conversation.id)
+    stops = [message for message in unread if is_stop(message.text)]
+    try:
+        said, _ = await people.sort_messages(kit.surfaces[work.conversation.surface], stops)
+    except Unavailable:  # nobody can tell who said it: what is not done can be asked for again
+        return True
+    return bool(said)
 
 
 async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -> bool:

@@ -56,11 +56,19 @@ class Courier:
             async with self._database.transaction(workspace) as tx:
                 await outbox.renew(tx, ops, sender=self._me)
 
-    async def _deliver(self, workspace: WorkspaceId, row: OutboxRow, thread: Thread) -> bool:
-        """Send an op that this courier holds and record it; True where the next may follow."""
+    async def _deliver(
+        self, workspace: WorkspaceId, row: OutboxRow, thread: Thread, *, was_sending: bool = False
+    ) -> bool:
+        """Send an op that this courier holds and record it; True where the next may follow.
+
+        What somebody was sending is looked up first, under the same lease: two that look at once
+        would both find nothing, and both send.
+        """
         self._sending[row.id] = workspace
         try:
-            receipt = await self.send(workspace, row, thread)
+            receipt = await self._look_up(row, thread) if was_sending else None
+            if receipt is None:
+                receipt = await self.send(workspace, row, thread)
             return await self.record(workspace, row, receipt)
         finally:
             self._sending.pop(row.id, None)
@@ -112,12 +120,7 @@ class Courier:
                     return
                 thread = (await conversations.get(tx, ref.id)).thread
             row, was_sending = claimed
-            found = await self._look_up(row, thread) if was_sending else None
-            if found is None:
-                may_go_on = await self._deliver(ref.workspace, row, thread)
-            else:
-                may_go_on = await self.record(ref.workspace, row, found)
-            if not may_go_on:
+            if not await self._deliver(ref.workspace, row, thread, was_sending=was_sending):
                 return
 
     async def record(self, workspace: WorkspaceId, row: OutboxRow, receipt: Receipt) -> bool:

@@ -151,10 +151,6 @@ class Database:
         """Give every connection back to the server."""
         await self._pool.close(timeout=2)
 
-    async def drop_connections(self) -> None:
-        """Check every idle connection now; after a restart of the server none of them works."""
-        await self._pool.check()
-
     @asynccontextmanager
     async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
         """A transaction inside one workspace: no row of another is visible or writable."""
@@ -172,20 +168,40 @@ class Database:
     @asynccontextmanager
     async def _begun(self, begin: str) -> AsyncGenerator[Transaction]:
         try:
-            async with self._pool.connection() as connection:
-                try:
-                    await connection.execute(begin, prepare=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
-                    tx = Transaction(connection)
-                    yield tx
-                    if not tx.is_committed:
-                        await connection.execute("COMMIT", prepare=False)
-                except BaseException:
-                    if not connection.closed:
-                        await connection.rollback()
-                    raise
+            connection = await self._begin(begin)
+            try:
+                tx = Transaction(connection)
+                yield tx
+                if not tx.is_committed:
+                    await connection.execute("COMMIT", prepare=False)
+            except BaseException:
+                if not connection.closed:
+                    await connection.rollback()
+                raise
+            finally:
+                await self._pool.putconn(connection)
         except DISCONNECTED as error:
             message = f"The database cannot be reached: {type(error).__name__}"
             raise Unavailable(message) from error
+
+    async def _begin(self, begin: str) -> AsyncConnection[Any]:
+        """A connection with an open transaction.
+
+        After a restart of the server every idle connection is dead. Where BEGIN finds that out
+        nothing has happened yet: the pool is rid of dead connections, and a live one is taken.
+        """
+        for last in (False, False, True):
+            connection = await self._pool.getconn()
+            try:
+                await connection.execute(begin, prepare=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            except BaseException as error:
+                await self._pool.putconn(connection)
+                if last or not isinstance(error, DISCONNECTED):
+                    raise
+                await self._pool.check()
+            else:
+                return connection
+        raise AssertionError("the last try returns or raises")
 
 
 async def configure(connection: AsyncConnection[Any]) -> None:

@@ -48,7 +48,10 @@ async def start(
         b AS (
             INSERT INTO budgets (workspace_id, axis, subject, period)
             SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
-                %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month())
+                %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month()) k
+            -- Looked for first: a conflict waits for whoever is updating the row.
+            WHERE NOT EXISTS (SELECT FROM budgets b WHERE (b.axis, b.subject, b.period)
+                                                        = (k.axis, k.subject, k.period))
             ON CONFLICT DO NOTHING)
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
         SELECT %(workspace)s, 'run.started', %(by)s, r.id, r.id,

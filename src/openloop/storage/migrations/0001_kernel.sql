@@ -36,8 +36,8 @@ CREATE TABLE principals (
     roles text[] NOT NULL DEFAULT '{}',
     active boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, name)
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (name, workspace_id)
 );
 
 CREATE TABLE identities (
@@ -46,7 +46,7 @@ CREATE TABLE identities (
     tenant text NOT NULL,
     external_id text NOT NULL,
     principal_id uuid NOT NULL,
-    PRIMARY KEY (workspace_id, surface, tenant, external_id),
+    PRIMARY KEY (external_id, surface, tenant, workspace_id),
     FOREIGN KEY (workspace_id, principal_id) REFERENCES principals (workspace_id, id)
 );
 
@@ -61,7 +61,7 @@ CREATE TABLE tokens (
     expires_at timestamptz NOT NULL,
     last_used_at timestamptz,
     revoked_at timestamptz,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, principal_id) REFERENCES principals (workspace_id, id)
 );
 
@@ -75,8 +75,8 @@ CREATE TABLE workspace_revisions (
     digest text NOT NULL,
     applied_by uuid NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, number)
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (number, workspace_id)
 );
 
 CREATE TABLE agents (
@@ -85,8 +85,8 @@ CREATE TABLE agents (
     name text NOT NULL,
     live_revision_id uuid,
     created_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, name)
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (name, workspace_id)
 );
 
 CREATE TABLE agent_revisions (
@@ -99,8 +99,8 @@ CREATE TABLE agent_revisions (
     inactive jsonb NOT NULL DEFAULT '[]',
     applied_by uuid NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, agent_id, number),
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (agent_id, number, workspace_id),
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
 );
 
@@ -115,7 +115,7 @@ CREATE TABLE bindings (
     container text NOT NULL,
     name text NOT NULL,
     agent_id uuid NOT NULL,
-    PRIMARY KEY (workspace_id, surface, tenant, container),
+    PRIMARY KEY (container, surface, tenant, workspace_id),
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
 );
 
@@ -127,7 +127,7 @@ CREATE TABLE taken_keys (
     surface text NOT NULL,
     key text NOT NULL,
     taken_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, surface, key)
+    PRIMARY KEY (key, surface, workspace_id)
 );
 -- Keys come in the order of their time, so a block range says enough to find the old ones.
 CREATE INDEX ON taken_keys USING brin (taken_at);
@@ -150,8 +150,8 @@ CREATE TABLE conversations (
     wake_at timestamptz,
     failures integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, surface, tenant, container, root),
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (root, container, surface, tenant, workspace_id),
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
 ) WITH (fillfactor = 70);
 CREATE INDEX conversations_due ON conversations (workspace_id, id) WHERE wakes > handled;
@@ -178,13 +178,13 @@ CREATE TABLE runs (
     queued_at timestamptz NOT NULL DEFAULT openloop.now(),
     started_at timestamptz,
     ended_at timestamptz,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, conversation_id) REFERENCES conversations (workspace_id, id),
     FOREIGN KEY (workspace_id, revision_id) REFERENCES agent_revisions (workspace_id, id)
 ) WITH (fillfactor = 80);
 -- At most one active run per conversation.
-CREATE INDEX ON runs (workspace_id, conversation_id, id);
-CREATE UNIQUE INDEX runs_active ON runs (workspace_id, conversation_id)
+CREATE INDEX ON runs (conversation_id, id, workspace_id);
+CREATE UNIQUE INDEX runs_active ON runs (conversation_id, workspace_id)
     WHERE state IN ('queued', 'working', 'waiting');
 
 CREATE TABLE messages (
@@ -199,12 +199,12 @@ CREATE TABLE messages (
     sent_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL DEFAULT openloop.now(),
     read_at timestamptz,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, conversation_id) REFERENCES conversations (workspace_id, id),
     FOREIGN KEY (workspace_id, run_id) REFERENCES runs (workspace_id, id)
 );
-CREATE INDEX messages_unread ON messages (workspace_id, conversation_id, id) WHERE read_at IS NULL;
-CREATE INDEX ON messages (workspace_id, run_id);
+CREATE INDEX messages_unread ON messages (conversation_id, id, workspace_id) WHERE read_at IS NULL;
+CREATE INDEX ON messages (run_id, workspace_id);
 
 -- --- the journal -------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ CREATE TABLE steps (
     output jsonb,
     started_at timestamptz NOT NULL DEFAULT openloop.now(),
     finished_at timestamptz,
-    PRIMARY KEY (workspace_id, run_id, seq),
+    PRIMARY KEY (run_id, seq, workspace_id),
     FOREIGN KEY (workspace_id, run_id) REFERENCES runs (workspace_id, id)
 ) WITH (fillfactor = 80);
 
@@ -255,13 +255,13 @@ CREATE TABLE approvals (
     decided_at timestamptz,
     reason text NOT NULL DEFAULT '',
     result jsonb,
-    PRIMARY KEY (workspace_id, id),
-    UNIQUE (workspace_id, run_id, step_seq),
-    UNIQUE (workspace_id, token_sha256),
+    PRIMARY KEY (id, workspace_id),
+    UNIQUE (run_id, step_seq, workspace_id),
+    UNIQUE (token_sha256, workspace_id),
     FOREIGN KEY (workspace_id, run_id, step_seq) REFERENCES steps (workspace_id, run_id, seq),
     FOREIGN KEY (workspace_id, conversation_id) REFERENCES conversations (workspace_id, id)
 );
-CREATE INDEX ON approvals (workspace_id, state, expires_at);
+CREATE INDEX ON approvals (state, expires_at, workspace_id);
 
 CREATE TABLE votes (
     workspace_id uuid NOT NULL,
@@ -270,7 +270,7 @@ CREATE TABLE votes (
     decision text NOT NULL CHECK (decision IN ('approve', 'deny', 'retry', 'happened')),
     via text NOT NULL,
     voted_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, approval_id, principal_id, decision),
+    PRIMARY KEY (approval_id, principal_id, decision, workspace_id),
     FOREIGN KEY (workspace_id, approval_id) REFERENCES approvals (workspace_id, id),
     FOREIGN KEY (workspace_id, principal_id) REFERENCES principals (workspace_id, id)
 );
@@ -288,7 +288,7 @@ CREATE TABLE budgets (
     settled_usd numeric(16, 6) NOT NULL DEFAULT 0,
     reserved_usd numeric(16, 6) NOT NULL DEFAULT 0 CHECK (reserved_usd >= 0),
     overrun_usd numeric(16, 6) NOT NULL DEFAULT 0,
-    PRIMARY KEY (workspace_id, axis, subject, period)
+    PRIMARY KEY (subject, axis, period, workspace_id)
 ) WITH (fillfactor = 50);
 
 -- The rows that a call counts against, and the current calendar month in UTC. A run is its own period.
@@ -324,12 +324,12 @@ CREATE TABLE reservations (
     assumed boolean NOT NULL DEFAULT false,
     reserved_at timestamptz NOT NULL DEFAULT openloop.now(),
     settled_at timestamptz,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, run_id) REFERENCES runs (workspace_id, id)
 ) WITH (fillfactor = 80);
-CREATE INDEX reservations_held ON reservations (workspace_id, lease_until) WHERE state = 'held';
-CREATE INDEX ON reservations (workspace_id, run_id, step_seq);
-CREATE INDEX ON reservations (workspace_id, agent_id, period);
+CREATE INDEX reservations_held ON reservations (lease_until, workspace_id) WHERE state = 'held';
+CREATE INDEX ON reservations (run_id, step_seq, workspace_id);
+CREATE INDEX ON reservations (agent_id, period, workspace_id);
 
 -- --- memory ------------------------------------------------------------------------------------
 
@@ -353,14 +353,14 @@ CREATE TABLE memories (
     expires_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT openloop.now(),
     search tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
 );
-CREATE INDEX ON memories (workspace_id, scope, scope_id, effective_at DESC);
+CREATE INDEX ON memories (scope_id, scope, effective_at DESC, workspace_id);
 CREATE INDEX ON memories USING gin (search);
-CREATE UNIQUE INDEX memories_undo ON memories (workspace_id, undo_sha256) WHERE undo_sha256 IS NOT NULL;
+CREATE UNIQUE INDEX memories_undo ON memories (undo_sha256, workspace_id) WHERE undo_sha256 IS NOT NULL;
 -- A note that was journaled but whose step was repeated after a crash is saved once.
-CREATE UNIQUE INDEX memories_once ON memories (workspace_id, run_id, step_seq) WHERE run_id IS NOT NULL;
+CREATE UNIQUE INDEX memories_once ON memories (run_id, step_seq, workspace_id) WHERE run_id IS NOT NULL;
 
 -- --- what goes out -----------------------------------------------------------------------------
 
@@ -381,12 +381,12 @@ CREATE TABLE outbox (
     detail text NOT NULL DEFAULT '',
     queued_at timestamptz NOT NULL DEFAULT openloop.now(),
     sent_at timestamptz,
-    PRIMARY KEY (workspace_id, id),
+    PRIMARY KEY (id, workspace_id),
     FOREIGN KEY (workspace_id, conversation_id) REFERENCES conversations (workspace_id, id)
 ) WITH (fillfactor = 80);
-CREATE INDEX outbox_open ON outbox (workspace_id, conversation_id, seq) WHERE state IN ('queued', 'sending');
-CREATE INDEX ON outbox (workspace_id, approval_id) WHERE approval_id IS NOT NULL;
-CREATE INDEX ON outbox (workspace_id, run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX outbox_open ON outbox (conversation_id, seq, workspace_id) WHERE state IN ('queued', 'sending');
+CREATE INDEX ON outbox (approval_id, workspace_id) WHERE approval_id IS NOT NULL;
+CREATE INDEX ON outbox (run_id, workspace_id) WHERE run_id IS NOT NULL;
 
 -- --- what is remembered of all this ------------------------------------------------------------
 
@@ -422,7 +422,7 @@ CREATE TABLE idempotency_keys (
     status integer,
     answer jsonb,
     made_at timestamptz NOT NULL DEFAULT openloop.now(),
-    PRIMARY KEY (workspace_id, principal_id, key)
+    PRIMARY KEY (principal_id, key, workspace_id)
 );
 
 -- --- row security and rights -------------------------------------------------------------------
