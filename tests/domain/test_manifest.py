@@ -82,7 +82,9 @@ def test_the_public_example_means_what_it_says() -> None:
 
 
 def test_mcp_servers_and_the_coding_worker_are_valid_tools() -> None:
-    mcp = '{ name: ci-logs, type: mcp, server: "http://localhost:8931", permissions: [get_run_logs, list_runs] }'  # the public form, unchanged
+    # The public form, unchanged.
+    server = "http://localhost:8931"
+    mcp = f'{{ name: ci-logs, type: mcp, server: "{server}", permissions: [get_run_logs, list_runs] }}'
     coding = '{ name: coding_worker, type: native, permissions: ["pr:write"] }'
     tools = agent(changed(GITHUB, f"{mcp}\n    - {coding}")).spec.tools
     assert [type(tool) for tool in tools] == [McpTool, NativeTool]

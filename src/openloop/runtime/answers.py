@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from openloop.domain.step import Step
     from openloop.runtime.kit import Kit
 
-EMPTY = "_The model gave an empty answer._"
 SCRIPTED = "Scripted model, no AI was used."
 LABEL = 60
 BUTTONS = 25
