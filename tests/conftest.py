@@ -96,3 +96,10 @@ async def database(conninfo: str) -> AsyncIterator[Database]:
 async def workspace(database: Database) -> WorkspaceId:
     """A workspace with no manifest."""
     return await apply.ensure_workspace(database, "acme")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start the whole product run one at a time: two of them would fill two cores."""
+    for item in items:
+        if item.get_closest_marker("stack") is not None:
+            item.add_marker(pytest.mark.xdist_group("stack"))

@@ -14,7 +14,7 @@ from tests.crash.watching import watching
 if TYPE_CHECKING:
     from openloop.testing.story.stage import Stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 HIT = 10
 RESUMED_WITHIN_SECONDS = 10

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from openloop.testing.rigs.slack import Message
     from openloop.testing.story.stage import Stage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 CREATE = "POST /repos/{owner}/{repo}/issues"
 LIST = "GET /repos/{owner}/{repo}/issues"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openloop.testing.story.stage import Stage
     from tests.crash.watching import Watch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 DOWN_SECONDS = 3.0
 BETWEEN_SECONDS = 0.2

@@ -15,7 +15,7 @@ from openloop.testing import processes
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 INTERRUPTED = 130
 

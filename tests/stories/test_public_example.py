@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openloop.testing.rigs.openai import RigRequest
     from openloop.testing.rigs.slack import Message
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 KEY = "sk-proj-rigrigrigrigrigrigrigrigrigrigrig"
 ISSUE = {

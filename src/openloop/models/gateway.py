@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _LONGEST_SOCKET_PATH: Final = 107 if os.uname().sysname == "Linux" else 103
-_PROBE_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 300.0
 
 
@@ -50,6 +51,7 @@ class GatewayConfig:
     waiting: int = 256
     warm_wait_seconds: float = 5
     drain_seconds: float = 10
+    succession_seconds: float = 6
 
 
 def run_gateway(config: GatewayConfig) -> int:
@@ -102,9 +104,11 @@ async def open_gateway(config: GatewayConfig) -> AsyncGenerator[RemoteModels]:
         keepalive_timeout=_IDLE_SECONDS,
     )
     await runner.setup()
+    lock: int | None = None
     bound: Path | None = None
     try:
         if config.socket_path is not None:
+            lock = await _lock_of(config.socket_path, seconds=config.succession_seconds)
             listener = _unix_socket(config.socket_path)
             bound = config.socket_path
             await web.SockSite(runner, listener).start()
@@ -116,8 +120,10 @@ async def open_gateway(config: GatewayConfig) -> AsyncGenerator[RemoteModels]:
         yield remote
     finally:
         await runner.cleanup()
-        if bound is not None:  # else it is another gateway's
+        if bound is not None:  # else what is there is not ours
             bound.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def _check(config: GatewayConfig) -> None:
@@ -135,15 +141,32 @@ def _check(config: GatewayConfig) -> None:
         raise Misconfigured("; ".join(problems), problems=problems)
 
 
-def _unix_socket(path: Path) -> socket.socket:
-    """A listening socket that only this user reaches. A dead gateway's socket is replaced."""
+async def _lock_of(path: Path, *, seconds: float) -> int:
+    """The kernel's word that no other gateway uses this socket; a dead one's lock is free at once.
+
+    One that is stopping is waited for: it would otherwise remove its successor's socket.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if asyncio.get_running_loop().time() >= deadline:
+                os.close(lock)
+                message = f"Another model gateway serves {str(path)!r}"
+                raise Misconfigured(message) from None
+            await asyncio.sleep(_LOOK_SECONDS)
+        else:
+            return lock
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """A listening socket that only this user reaches; what a dead gateway left is replaced."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             message = f"There is something at {str(path)!r} that is not a socket"
-            raise Misconfigured(message)
-        if _is_served(path):
-            message = f"Another model gateway serves {str(path)!r}"
             raise Misconfigured(message)
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -154,13 +177,6 @@ def _unix_socket(path: Path) -> socket.socket:
         os.umask(before)
     listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     return listener
-
-
-def _is_served(path: Path) -> bool:
-    """True where somebody listens. Connecting to a local socket does not wait."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_SECONDS)
-        return probe.connect_ex(str(path)) == 0
 
 
 def _stop_at_end(parent_fd: int, stop: asyncio.Event) -> None:
