@@ -180,6 +180,9 @@ class Stack:
         Raises:
             LeftBehind: with what was still running; it is killed
         """
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
         await self._stop_up()
         left = await self._wait_gone()
         if left:
@@ -235,20 +238,12 @@ class Stack:
 
     async def _end(self) -> None:
         """Stop for good; a second cancellation does not leave half of it behind."""
-        ending = asyncio.ensure_future(self._finish())
+        ending = asyncio.ensure_future(self.stop())
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
             await ending
             raise
-
-    async def _finish(self) -> None:
-        try:
-            await self.stop()
-        finally:
-            if self._http is not None:
-                await self._http.close()
-                self._http = None
 
     # Looking ------------------------------------------------------------------------------------
 
