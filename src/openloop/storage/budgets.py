@@ -64,8 +64,9 @@ async def open_rows(
         SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
             %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month()) k
         -- Looked for first: a conflict waits for whoever is updating the row.
-        WHERE NOT EXISTS (SELECT FROM budgets b WHERE (b.axis, b.subject, b.period)
-                                                    = (k.axis, k.subject, k.period))
+        WHERE NOT EXISTS (
+            SELECT FROM budgets b WHERE (b.axis, b.subject, b.period) = (k.axis, k.subject, k.period)
+            AND b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s]::uuid[]))
         ON CONFLICT DO NOTHING
         """,
         {"workspace": workspace, "agent_id": agent_id, "run_id": run_id},
@@ -125,6 +126,7 @@ async def reserve(
             SELECT b.axis, b.subject, b.period, k.limit_now, k.limit_now - b.settled_usd AS unspent,
                    k.limit_now - b.settled_usd - b.reserved_usd AS remaining
             FROM budgets b JOIN keys k USING (axis, subject, period)
+            WHERE b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s]::uuid[])
             ORDER BY b.axis FOR UPDATE OF b),
         tight AS (
             SELECT (array_agg(axis ORDER BY remaining NULLS LAST))[1] AS axis, count(*) = 3 AS complete,
@@ -146,6 +148,7 @@ async def reserve(
             UPDATE budgets b SET reserved_usd = b.reserved_usd + p.amount_usd, limit_usd = l.limit_now
             FROM locked l, priced p
             WHERE (b.axis, b.subject, b.period) = (l.axis, l.subject, l.period)
+              AND b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s]::uuid[])
               AND p.max_tokens IS NOT NULL
             RETURNING b.axis),
         held AS (
@@ -203,23 +206,28 @@ _SETTLE: LiteralString = """
             assumed = %(cost)s::numeric IS NULL
         WHERE id = %(id)s AND state = 'held'
         RETURNING workspace_id, id, run_id, agent_id, model, period, amount_usd, cost_usd, assumed),
+    -- Named apart, so that the planner looks rows up by them whatever it knows of the table.
+    subjects AS (
+        SELECT unnest(ARRAY[agent_id, run_id, workspace_id]) AS subject FROM closed),
     locked AS (
         SELECT b.axis, b.subject, b.period FROM closed c
             CROSS JOIN LATERAL openloop.budget_keys(c.workspace_id, c.agent_id, c.run_id, c.period) k
             JOIN budgets b ON (b.workspace_id, b.axis, b.subject, b.period)
                             = (c.workspace_id, k.axis, k.subject, k.period)
+        WHERE b.subject = ANY(ARRAY(SELECT subject FROM subjects))
         ORDER BY b.axis FOR UPDATE OF b),
     booked AS (
         UPDATE budgets b SET reserved_usd = b.reserved_usd - c.amount_usd,
             settled_usd = b.settled_usd + least(c.cost_usd, c.amount_usd),
             overrun_usd = b.overrun_usd + greatest(c.cost_usd - c.amount_usd, 0)
         FROM locked l, closed c
-        WHERE (b.axis, b.subject, b.period) = (l.axis, l.subject, l.period)),
+        WHERE (b.axis, b.subject, b.period) = (l.axis, l.subject, l.period)
+          AND b.subject = ANY(ARRAY(SELECT subject FROM subjects))),
     summed AS (
         UPDATE runs r SET cost_usd = r.cost_usd + c.cost_usd,
             input_tokens = r.input_tokens + coalesce((%(usage)s::jsonb->>'input_tokens')::bigint, 0),
             output_tokens = r.output_tokens + coalesce((%(usage)s::jsonb->>'output_tokens')::bigint, 0)
-        FROM closed c WHERE r.workspace_id = c.workspace_id AND r.id = c.run_id),
+        FROM closed c WHERE r.id = (SELECT run_id FROM closed)),
     told AS (
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
         SELECT workspace_id, CASE WHEN assumed THEN 'budget.assumed' ELSE 'budget.overrun' END,

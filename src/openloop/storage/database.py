@@ -37,7 +37,9 @@ SETTINGS: LiteralString = (
     "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '5s'; SET timezone = 'UTC';"
     # Every statement is an index look-up: planning it anew for each set of values costs a quarter
     # of the server's time per run (bench/overhead.py).
-    "SET plan_cache_mode = 'force_generic_plan'"
+    "SET plan_cache_mode = 'force_generic_plan';"
+    # A fresh database has no statistics, and its planner would read whole tables to hash them.
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 )
 
 DISCONNECTED = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)

@@ -49,8 +49,6 @@ _TUNED = {
     "max_parallel_maintenance_workers": "0",  # Docker's 64 MB of /dev/shm stay enough
     "max_logical_replication_workers": "0",
     "autovacuum_max_workers": "1",
-    # The statistics of a young database change within seconds, and plans with them.
-    "autovacuum_naptime": "5s",
     "bgwriter_lru_maxpages": "0",
     "jit": "off",
     "checkpoint_timeout": "15min",

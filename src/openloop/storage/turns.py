@@ -50,8 +50,9 @@ async def start(
             SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
                 %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month()) k
             -- Looked for first: a conflict waits for whoever is updating the row.
-            WHERE NOT EXISTS (SELECT FROM budgets b WHERE (b.axis, b.subject, b.period)
-                                                        = (k.axis, k.subject, k.period))
+            WHERE NOT EXISTS (
+                SELECT FROM budgets b WHERE (b.axis, b.subject, b.period) = (k.axis, k.subject, k.period)
+                AND b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s]::uuid[]))
             ON CONFLICT DO NOTHING)
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
         SELECT %(workspace)s, 'run.started', %(by)s, r.id, r.id,

@@ -155,7 +155,7 @@ CREATE TABLE conversations (
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
 ) WITH (fillfactor = 70);
 CREATE INDEX conversations_due ON conversations (workspace_id, id) WHERE wakes > handled;
-CREATE INDEX conversations_claimed ON conversations (workspace_id, lease_until) WHERE claimed_by IS NOT NULL;
+CREATE INDEX conversations_claimed ON conversations (lease_until, workspace_id) WHERE lease_until IS NOT NULL;
 CREATE INDEX conversations_timed ON conversations (workspace_id, wake_at) WHERE wake_at IS NOT NULL;
 
 CREATE TABLE runs (
