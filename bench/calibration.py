@@ -50,6 +50,15 @@ class Calibration:
             return Pace.UNSTEADY
         return next((p for p in (Pace.SLOWER, Pace.FASTER) if p in paces), Pace.SAME)
 
+    @property
+    def speed(self) -> float:
+        """This machine's speed as a share of the reference's: below 1 where it is slower.
+
+        The loop's CPU time grows with its wall time where cores are shared: the same work costs more
+        of both.
+        """
+        return 2 * REFERENCE_SECONDS / (self.before_seconds + self.after_seconds)
+
     def sentence(self) -> str:
         """What a reader has to know of the machine."""
         said = (

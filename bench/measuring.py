@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,8 +28,8 @@ EXIT_OK, EXIT_MISSED, EXIT_NOT_JUDGED = 0, 1, 77
 class Kind(StrEnum):
     """What a figure is about, which decides how far it can be trusted on a busy machine.
 
-    Correctness, CPU and memory figures are always judged; wall-clock figures only on a machine
-    that is as fast as the reference. A note has no target.
+    Correctness, CPU and memory figures are always judged, CPU figures at the reference's speed;
+    wall-clock figures only on a machine that is as fast as the reference. A note has no target.
     """
 
     CORRECTNESS = "correctness"
@@ -127,9 +127,22 @@ class Report:
     seconds: float
 
     @property
+    def figures(self) -> list[Figure]:
+        """The outcome's figures; CPU time as it would be at the reference's speed, and as counted."""
+        found: list[Figure] = []
+        for figure in self.outcome.figures:
+            if figure.kind is not Kind.CPU:
+                found.append(figure)
+                continue
+            scaled = figure.measured * self.calibration.speed
+            found.append(replace(figure, measured=scaled))
+            found.append(note(f"{figure.name}, as counted here", figure.measured, figure.unit))
+        return found
+
+    @property
     def exit_code(self) -> int:
         """0, 1 where a target was missed, 77 where this machine could not tell."""
-        verdicts = {figure.judge(self.calibration.pace) for figure in self.outcome.figures}
+        verdicts = {figure.judge(self.calibration.pace) for figure in self.figures}
         if Verdict.MISSED in verdicts:
             return EXIT_MISSED
         return EXIT_NOT_JUDGED if Verdict.NOT_JUDGED in verdicts else EXIT_OK
@@ -146,7 +159,7 @@ class Report:
                 figure.prototype,
                 figure.judge(pace).value,
             )
-            for figure in self.outcome.figures
+            for figure in self.figures
         ]
         lines = _table(rows)
         lines += [f"  {remark}" for remark in self.outcome.remarks]
@@ -181,7 +194,7 @@ class Report:
                     "at_least": figure.at_least,
                     "verdict": figure.judge(pace),
                 }
-                for figure in self.outcome.figures
+                for figure in self.figures
             ],
             "remarks": list(self.outcome.remarks),
             "details": dict(self.outcome.details),

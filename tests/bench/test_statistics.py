@@ -156,3 +156,16 @@ def test_a_ledger_that_is_used_up_has_no_room() -> None:
     ledger = Ledger(limit_usd=Decimal("1.5"), charges=[charge("0.7", settled=1)])
     assert ledger.room(at(0)) == 1
     assert ledger.room(at(1)) == 0
+
+
+def test_cpu_time_is_judged_at_the_speed_of_the_reference() -> None:
+    slow = Calibration(
+        before_seconds=REFERENCE_SECONDS * 1.5, after_seconds=REFERENCE_SECONDS * 1.5
+    )
+    spent = Figure(name="CPU", kind=Kind.CPU, measured=27, unit="ms", at_most=20)
+
+    report = Report(bench="x", outcome=Outcome(figures=[spent]), calibration=slow, seconds=1)
+
+    judged, counted = report.figures
+    assert (round(judged.measured), judged.judge(slow.pace)) == (18, Verdict.OK)
+    assert (counted.measured, counted.kind) == (27, Kind.NOTE)
