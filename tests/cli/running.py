@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -63,10 +64,11 @@ class Up:
         self.process.kill()
         self.process.wait()
         try:
-            wait_for(lambda: not self.pids(), seconds=10)
+            wait_for(lambda: not self.pids(), seconds=SECONDS)
         finally:
             for pid in self.pids():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(pid, signal.SIGKILL)
             self._reader.join(timeout=10)
             assert self.process.stdout is not None
             self.process.stdout.close()
