@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,8 +28,8 @@ EXIT_OK, EXIT_MISSED, EXIT_NOT_JUDGED = 0, 1, 77
 class Kind(StrEnum):
     """What a figure is about, which decides how far it can be trusted on a busy machine.
 
-    Correctness, CPU and memory figures are always judged, CPU figures at the reference's speed;
-    wall-clock figures only on a machine that is as fast as the reference. A note has no target.
+    Correctness, CPU and memory figures are always judged; wall-clock figures only on a machine
+    that is as fast as the reference. A note has no target.
     """
 
     CORRECTNESS = "correctness"
@@ -128,15 +128,14 @@ class Report:
 
     @property
     def figures(self) -> list[Figure]:
-        """The outcome's figures; CPU time as it would be at the reference's speed, and as counted."""
+        """The outcome's figures; beside CPU time, what it would be at the reference's speed."""
         found: list[Figure] = []
         for figure in self.outcome.figures:
-            if figure.kind is not Kind.CPU:
-                found.append(figure)
-                continue
-            scaled = figure.measured * self.calibration.speed
-            found.append(replace(figure, measured=scaled))
-            found.append(note(f"{figure.name}, as counted here", figure.measured, figure.unit))
+            found.append(figure)
+            if figure.kind is Kind.CPU:
+                scaled = figure.measured * self.calibration.speed
+                name = f"{figure.name}, at the reference's speed"
+                found.append(note(name, scaled, figure.unit))
         return found
 
     @property
