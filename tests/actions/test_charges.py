@@ -72,7 +72,7 @@ async def test_of_the_sweep_and_the_answer_only_one_settles(stage: Stage) -> Non
 
     async with stage.tx() as tx:  # the sweep is settling...
         settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
-        assert settled is not None
+        assert await settled.first() is not None
         late = asyncio.create_task(answer(stage, work, begun, used(100, 400)))
         await until_someone_waits_for(tx)  # ...when the answer comes after all
 
@@ -95,7 +95,7 @@ async def test_settling_twice_changes_nothing(stage: Stage) -> None:
 async def _settle(stage: Stage, begun: Begun) -> bool:
     async with stage.tx() as tx:
         settled = await budgets.settle(tx, begun.reservation_id, cost_usd=None, usage=None)
-    return settled is not None
+    return await settled.first() is not None
 
 
 async def test_a_reservation_whose_transaction_is_cut_is_none(stage: Stage) -> None:

@@ -49,24 +49,9 @@ class CrashingDatabase:
     @asynccontextmanager
     async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
         async with self.inner.transaction(workspace) as tx:
-            commit = tx.last
-
-            async def last(*parts: Any) -> Any:
-                # These commit by themselves, and so are crash points by themselves.
-                self._die("before")
-                found = await commit(*parts)
-                self._die("after")
-                return found
-
-            tx.last = last  # type: ignore[method-assign]
             yield tx
-            if not tx.is_committed:
-                self._die("before")
-                return_after = True
-            else:
-                return_after = False
-        if return_after:
-            self._die("after")
+            self._die("before")
+        self._die("after")
 
     def _die(self, when: When) -> None:
         if when == "before":

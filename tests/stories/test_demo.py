@@ -41,9 +41,12 @@ Courier.send = forget
 """
 FORGETS = """
 from openloop.storage import memories
+class Nothing:
+    async def all(self):
+        return []
 async def nothing(*arguments, **named):
-    return []
-memories.recall = nothing
+    return Nothing()
+memories.ask_recall = nothing
 """
 
 

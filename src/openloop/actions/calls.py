@@ -147,7 +147,6 @@ async def plan(
             begun.reservation_id,
             cost_usd=None if reply.usage.assumed else cost_usd,
             usage=reply.usage,
-            last=True,
         )
     return Planned(started=started, cards=tuple(cards))
 

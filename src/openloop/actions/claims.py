@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from openloop.domain.errors import NotFound
 from openloop.domain.ids import RunId, new_id
-from openloop.storage import approvals, audit, conversations, messages, runs, steps
+from openloop.storage import agents, approvals, audit, conversations, messages, runs, steps
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -81,15 +82,19 @@ async def look_again(database: Database, configuration: Configuration, work: Wor
 async def _read(
     tx: Transaction, configuration: Configuration, claim: Claim, conversation: Conversation
 ) -> Work:
-    run = await runs.find_active(tx, conversation.id)
+    asked_run = await runs.ask_active(tx, conversation.id)
+    asked_live = await agents.ask_live_ids(tx, conversation.id)
     unread = await messages.list_unread(tx, conversation.id)
+    run, live = await asked_run.first(), await asked_live.first()
+    if run is not None and live is None:
+        raise NotFound(f"Agent {run.agent_id} is not applied")
     resumed = run is not None and run.state is not RunState.QUEUED
     return Work(
         claim=claim,
         conversation=conversation,
         run=run,
         governing=(
-            await configuration.governing(tx, run.agent_id, run.revision_id) if run else None
+            await configuration.governed_by(tx, live, run.revision_id) if run and live else None
         ),
         steps=await steps.list_of(tx, run.id) if run and resumed else [],
         approvals=await approvals.list_of_run(tx, run.id) if run and resumed else [],

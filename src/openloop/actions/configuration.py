@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openloop.domain.ids import AgentId, RevisionId
     from openloop.domain.manifest_agent import AgentManifest
     from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.storage.agents import LiveIds
     from openloop.storage.database import Transaction
 
 T = TypeVar("T")
@@ -54,6 +55,10 @@ class Configuration:
         ids = await agents.find_live_ids(tx, agent_id)
         if ids is None:
             raise NotFound(f"Agent {agent_id} is not applied")
+        return await self.governed_by(tx, ids, begun)
+
+    async def governed_by(self, tx: Transaction, ids: LiveIds, begun: RevisionId) -> Governing:
+        """The same, where it is known already which revisions are live."""
         return Governing(
             begun=await self._agent(tx, begun),
             live=await self._agent(tx, ids.agent_revision_id),

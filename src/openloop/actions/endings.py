@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.surface import Receipt, Say, SetStatus
-    from openloop.storage.database import Database, Transaction
+    from openloop.storage.database import Database, Pending, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +69,16 @@ async def answer(
             by=work.agent,
             shown=shown,
         )
-        row = await _say(tx, work, run, say)
-        released = work.is_all_read and await conversations.release(tx, work.claim)
+        said = await _say(tx, work, run, say)
+        released = await conversations.ask_release(tx, work.claim) if work.is_all_read else None
         # Last, because the budget rows are what everybody else is waiting for.
         await budgets.settle(
             tx,
             begun.reservation_id,
             cost_usd=None if reply.usage.assumed else cost_usd,
             usage=reply.usage,
-            last=True,
         )
-    return Ended(rows=(row,) if row else (), released=released)
+    return await _ended(said, released=released is not None and await released.count() == 1)
 
 
 async def end(
@@ -111,7 +110,7 @@ async def end(
             await messages.mark_read_until(tx, work.conversation.id, read_until, run_id=run.id)
         await withdraw_open(tx, work, run, outcome)
         await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
-        row = await _say(tx, work, run, say)
+        said = await _say(tx, work, run, say)
         await runs.end(tx, run.id, state, outcome=outcome, error_code=error_code)
         await audit.append(
             tx,
@@ -126,7 +125,7 @@ async def end(
         # What is left unread opens the next run, so the conversation is not let go.
         left = await messages.list_unread(tx, work.conversation.id)
         released = not left and await conversations.release(tx, work.claim)
-    return Ended(rows=(row,) if row else (), released=released)
+    return await _ended(said, released=released)
 
 
 async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None:
@@ -168,10 +167,10 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
 
 async def _say(
     tx: Transaction, work: Work, run: Run, say: Say | SetStatus | None
-) -> OutboxRow | None:
+) -> Pending[OutboxRow] | None:
     if say is None:
         return None
-    return await outbox.put(
+    return await outbox.add(
         tx,
         work.workspace,
         work.conversation.id,
@@ -179,3 +178,7 @@ async def _say(
         run_id=run.id,
         sender=work.claim.worker,
     )
+
+
+async def _ended(said: Pending[OutboxRow] | None, *, released: bool) -> Ended:
+    return Ended(rows=(await said.one(),) if said is not None else (), released=released)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openloop.actions.receive import Received, Taken, receive
+from openloop.actions.twins import Twins
 from openloop.actions.vote import click
 from openloop.storage import deliveries
 
@@ -24,6 +25,7 @@ class Intake:
         self._configuration = configuration
         # An installation never moves to another workspace, so a found one is kept for good.
         self._workspaces: dict[tuple[str, str], WorkspaceId] = {}
+        self._twins = Twins()
 
     async def __call__(self, accepted: Accepted) -> None:
         """Take in every event of a delivery; events of unknown installations are ignored.
@@ -42,7 +44,14 @@ class Intake:
         if inbound.kind == "choice":
             await click(self._database, self._configuration, workspace, inbound)
             return Received(taken=Taken.CHANGED)
-        return await receive(self._database, workspace, inbound, wakes=self._wakes)
+        subject = (workspace, inbound.thread.place.surface, inbound.subject_key)
+        async with self._twins.alone(subject) as was_taken:
+            if was_taken:
+                return Received(taken=Taken.DUPLICATE)
+            received = await receive(self._database, workspace, inbound, wakes=self._wakes)
+            if received.taken is not Taken.IGNORED:
+                self._twins.note(subject)
+        return received
 
     async def _workspace(self, place: Place) -> WorkspaceId | None:
         known = self._workspaces.get((place.surface, place.tenant))

@@ -82,7 +82,7 @@ async def begin(
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
-        row = None
+        queued = None
         if context is not None:
             await turns.start(
                 tx,
@@ -106,7 +106,7 @@ async def begin(
                 await outbox.drop_statuses(tx, work.conversation.id, sender=None)
                 await budgets.settle(tx, left, cost_usd=None, usage=None)
         if status is not None:
-            row = await outbox.put(
+            queued = await outbox.add(
                 tx,
                 workspace,
                 work.conversation.id,
@@ -115,7 +115,7 @@ async def begin(
                 sender=work.claim.worker,
             )
         reservation_id = ReservationId(new_id())
-        reserved = await budgets.reserve(
+        asked = await budgets.reserve(
             tx,
             workspace,
             reservation_id=reservation_id,
@@ -130,6 +130,8 @@ async def begin(
             limits=limits,
             step_input={"steering": list(steering), "input_tokens": input_tokens},
         )
+    row = await queued.one() if queued is not None else None
+    reserved = await asked.one()
     if reserved.max_tokens is None:
         refusal = BudgetTaken if reserved.may_wait else BudgetExhausted
         raise refusal(reserved.axis, row)
@@ -185,7 +187,6 @@ async def fail(
             reservation_id,
             cost_usd=None if sent else Decimal(0),
             usage=None if sent else NOTHING,
-            last=True,
         )
     return row
 
@@ -201,5 +202,5 @@ async def settle_lapsed(database: Database, workspace: WorkspaceId, *, limit: in
     for reservation_id, conversation in lapsed:
         async with database.transaction(workspace) as tx:
             await conversations.lock(tx, conversation)
-            await budgets.settle(tx, reservation_id, cost_usd=None, usage=None, last=True)
+            await budgets.settle(tx, reservation_id, cost_usd=None, usage=None)
     return len(lapsed)

@@ -152,7 +152,6 @@ async def _take_message(
         revision_id=addressee.revision_id,
         by=actor_as_who(inbound.actor),
     )
-    await queue.wake(tx, workspace, arrived.conversation_id)
     return Received(
         taken=Taken.STEERED if arrived.run_id is None else Taken.RUN_QUEUED,
         conversation=ConversationRef(workspace=workspace, id=arrived.conversation_id),

@@ -63,7 +63,8 @@ async def gather(
     async with database.transaction(work.workspace) as tx:
         if not thread and not _opens_its_thread(work):
             thread = await _own_record(tx, work, run)
-        recalled = await memories.recall(tx, scope, _query(run, thread), limit=RECALLED)
+        asked = await memories.ask_recall(tx, scope, _query(run, thread), limit=RECALLED)
+    recalled = await asked.all()
     opening = {m.external_id for m in work.unread if m.run_id == run.id}
     earlier = [message for message in thread if message.id not in opening]
     return {

@@ -15,8 +15,8 @@ from openloop.storage import rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.ids import PrincipalId
-    from openloop.storage.database import Transaction
+    from openloop.domain.ids import ConversationId, PrincipalId
+    from openloop.storage.database import Pending, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +231,21 @@ async def find_live_ids(tx: Transaction, agent_id: AgentId) -> LiveIds | None:
         FROM agents WHERE id = %(id)s AND live_revision_id IS NOT NULL
         """,
         {"id": agent_id},
+    )
+
+
+async def ask_live_ids(tx: Transaction, conversation: ConversationId) -> Pending[LiveIds]:
+    """The same for the agent of the run that is active in a conversation, without waiting."""
+    return await tx.ask(
+        LiveIds,
+        """
+        SELECT (SELECT id FROM workspace_revisions ORDER BY number DESC LIMIT 1) AS workspace_revision_id,
+               a.live_revision_id AS agent_revision_id
+        FROM runs r JOIN agents a ON a.id = r.agent_id
+        WHERE r.conversation_id = %(id)s AND r.state IN ('queued', 'working', 'waiting')
+          AND a.live_revision_id IS NOT NULL
+        """,
+        {"id": conversation},
     )
 
 

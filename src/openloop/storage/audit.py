@@ -28,7 +28,7 @@ async def append(
     **detail: object,
 ) -> None:
     """Write one event; `kind` is one of the stable names of docs/reference/audit.md."""
-    await tx.run(
+    await tx.send(
         """
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
         VALUES (%(workspace)s, %(kind)s, %(actor)s, %(subject)s, %(run_id)s, %(detail)s)

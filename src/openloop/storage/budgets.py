@@ -20,7 +20,7 @@ from openloop.storage import rows
 if TYPE_CHECKING:
     from openloop.domain.model import Usage
     from openloop.domain.pricing import Price
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 RESERVATION_LEASE_MINUTES = 10
 
@@ -58,7 +58,7 @@ async def open_rows(
     tx: Transaction, workspace: WorkspaceId, *, agent_id: AgentId, run_id: RunId
 ) -> None:
     """Make the rows that a call of this run counts against; those that are there are not locked."""
-    await tx.run(
+    await tx.send(
         """
         INSERT INTO budgets (workspace_id, axis, subject, period)
         SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
@@ -107,15 +107,16 @@ async def reserve(
     longest: int,
     limits: Limits,
     step_input: object,
-) -> Reserved:
-    """Journal the model call as started, set money aside on every axis or on none, and commit.
+) -> Pending[Reserved]:
+    """Journal the model call as started, and set money aside on every axis or on none.
 
-    One statement over all axes in a fixed order, and the commit with it: the rows of the workspace
-    and the agent are what every run of the installation waits for. The length of the answer is the
-    least of `longest` and what the tightest axis affords; under 256 tokens nothing is reserved.
+    One statement over all axes in a fixed order, the last of its transaction and read after the
+    commit: the rows of the workspace and the agent are what every run of the installation waits
+    for. The length of the answer is the least of `longest` and what the tightest axis affords;
+    under 256 tokens nothing is reserved.
     The limits are those in force now: lowering one takes effect at the next reservation.
     """
-    reserved = await tx.last(
+    return await tx.ask(
         Reserved,
         """
         WITH keys AS (
@@ -187,8 +188,6 @@ async def reserve(
             "step_input": rows.json(step_input),
         },
     )
-    assert reserved is not None  # noqa: S101  # an aggregate always gives its row
-    return reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,23 +243,23 @@ async def settle(
     *,
     cost_usd: Decimal | None,
     usage: Usage | None,
-    last: bool = False,
-) -> Settled | None:
-    """Turn a reservation into a charge, on every axis and on its run; None where it was settled.
+) -> Pending[Settled]:
+    """Turn a reservation into a charge, on every axis and on its run; no row where it was settled.
 
     `cost_usd` None means that nobody knows: the whole reservation is charged, marked as assumed
-    and told in the audit, as is a charge above the reservation. With `last` the transaction is
-    committed with it, since the budget rows are what everybody waits for.
+    and told in the audit, as is a charge above the reservation. Let it be the last statement of
+    its transaction: the budget rows are what everybody waits for.
     """
-    parameters = {
-        "id": reservation_id,
-        "cost": cost_usd,
-        "usage": None if usage is None else rows.json(usage),
-        "system": rows.json(SYSTEM),
-    }
-    if last:
-        return await tx.last(Settled, _SETTLE, parameters)
-    return await tx.find(Settled, _SETTLE, parameters)
+    return await tx.ask(
+        Settled,
+        _SETTLE,
+        {
+            "id": reservation_id,
+            "cost": cost_usd,
+            "usage": None if usage is None else rows.json(usage),
+            "system": rows.json(SYSTEM),
+        },
+    )
 
 
 async def find_held(tx: Transaction, run_id: RunId, step_seq: int) -> list[ReservationId]:

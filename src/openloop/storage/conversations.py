@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from openloop.domain.surface import Place, Thread
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 LEASE_SECONDS = 6
 
@@ -121,7 +121,7 @@ async def lock(tx: Transaction, id: ConversationId) -> None:
 
 async def bump(tx: Transaction, id: ConversationId) -> None:
     """Something happened: whoever releases the conversation now has to look again."""
-    await tx.run("UPDATE conversations SET wakes = wakes + 1 WHERE id = %(id)s", {"id": id})
+    await tx.send("UPDATE conversations SET wakes = wakes + 1 WHERE id = %(id)s", {"id": id})
 
 
 async def claim(
@@ -149,22 +149,20 @@ async def claim(
 
 
 async def fence(tx: Transaction, claim: Claim) -> None:
-    """Lock the row for this transaction, if the claim is still ours; else nothing may be written."""
-    held = await tx.value(
-        """
-        SELECT true FROM conversations
-        WHERE id = %(id)s AND epoch = %(epoch)s AND claimed_by = %(worker)s
-        FOR NO KEY UPDATE
-        """,
+    """Lock the row for this transaction, if the claim is still ours; else nothing can be written.
+
+    Postgres checks it: a claim that is lost fails this statement, and with it all that follows and
+    the commit, as LostClaim.
+    """
+    await tx.send(
+        "SELECT openloop.fence(%(id)s, %(epoch)s, %(worker)s)",
         {"id": claim.ref.id, "epoch": claim.epoch, "worker": claim.worker},
     )
-    if not held:
-        raise LostClaim(f"Conversation {claim.ref.id} was taken over after epoch {claim.epoch}")
 
 
 async def renew(tx: Transaction, worker: UUID, ids: Sequence[ConversationId]) -> None:
     """Push out the leases of everything this worker holds."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE conversations SET lease_until = openloop.now() + make_interval(secs => %(lease)s)
         WHERE id = ANY(%(ids)s) AND claimed_by = %(worker)s
@@ -176,12 +174,21 @@ async def renew(tx: Transaction, worker: UUID, ids: Sequence[ConversationId]) ->
 async def release(
     tx: Transaction, claim: Claim, *, wake_at: datetime | None = None, failed: bool = False
 ) -> bool:
-    """Let go, if nothing has happened since the claim's `wakes`; False means: look again.
+    """Let go, if nothing has happened since the claim's `wakes`; False means: look again."""
+    asked = await ask_release(tx, claim, wake_at=wake_at, failed=failed)
+    return await asked.count() == 1
+
+
+async def ask_release(
+    tx: Transaction, claim: Claim, *, wake_at: datetime | None = None, failed: bool = False
+) -> Pending[object]:
+    """The same, without waiting: one row where it was let go.
 
     With `failed` the release is unconditional, `wake_at` is the next try, and the count of
     failures grows; any other release resets it.
     """
-    released = await tx.run(
+    return await tx.ask(
+        object,
         """
         UPDATE conversations
         SET claimed_by = NULL, lease_until = NULL, wake_at = %(wake_at)s,
@@ -199,12 +206,11 @@ async def release(
             "failed": failed,
         },
     )
-    return released == 1
 
 
 async def put_off(tx: Transaction, id: ConversationId, *, until: datetime) -> None:
     """A conversation that nobody holds is not due before the given time."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE conversations SET wake_at = %(until)s, failures = failures + 1,
             lease_until = CASE WHEN claimed_by IS NOT NULL THEN %(until)s::timestamptz END
@@ -216,7 +222,7 @@ async def put_off(tx: Transaction, id: ConversationId, *, until: datetime) -> No
 
 async def forgive(tx: Transaction, claim: Claim) -> None:
     """Work goes on after a failure: the next one is counted anew."""
-    await tx.run(
+    await tx.send(
         "UPDATE conversations SET failures = 0 WHERE id = %(id)s AND epoch = %(epoch)s",
         {"id": claim.ref.id, "epoch": claim.epoch},
     )
@@ -271,7 +277,7 @@ async def bind(
 
 async def unbind_others(tx: Transaction, agent_id: AgentId, keep: Sequence[Place]) -> None:
     """Forget the places an agent's manifest no longer names."""
-    await tx.run(
+    await tx.send(
         """
         DELETE FROM bindings WHERE agent_id = %(agent_id)s
         AND (surface, tenant, container) NOT IN (
@@ -298,7 +304,7 @@ def address(thread: Thread) -> dict[str, object]:
 
 async def hand_over(tx: Transaction, claim: Claim) -> None:
     """Let go in the middle of a run: whoever comes next goes on at once."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE conversations SET claimed_by = NULL, lease_until = NULL, wake_at = openloop.now()
         WHERE id = %(id)s AND epoch = %(epoch)s AND claimed_by = %(worker)s

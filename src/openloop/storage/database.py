@@ -7,29 +7,34 @@ user of a pooled connection (measured, and seen with PgBouncer).
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+import select
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.rows import scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openloop.domain.errors import Misconfigured, Unavailable
+from openloop.domain.errors import LostClaim, Misconfigured, Unavailable
 from openloop.storage import rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from datetime import datetime
 
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
     from psycopg.rows import AsyncRowFactory
 
     from openloop.domain.ids import WorkspaceId
 
 T = TypeVar("T")
+Parameters: TypeAlias = "Mapping[str, object] | None"
 
 APP_ROLE = "openloop_app"
 SEARCH_PATH = "openloop, procrastinate, public"
+ENTER: LiteralString = "SELECT set_config('openloop.workspace', %s, true)"
+LOST_CLAIM = "OL001"
+"""What `openloop.fence` raises."""
 
 # A transaction that holds a budget row or a conversation row must end soon, whatever happens.
 SETTINGS: LiteralString = (
@@ -46,74 +51,117 @@ DISCONNECTED = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What psycopg raises when the server is gone, starting, or stopping."""
 
 
+class Pending(Generic[T]):
+    """The rows of a statement that was sent: read while the transaction is open, or after it.
+
+    Reading after the commit is what saves the round trip: see `Transaction.ask`.
+    """
+
+    def __init__(self, transaction: Transaction, cursor: AsyncCursor[T]) -> None:
+        self._transaction, self._cursor = transaction, cursor
+
+    async def first(self) -> T | None:
+        """The first row, or None."""
+        await self._transaction.settle()
+        return await self._cursor.fetchone()
+
+    async def one(self) -> T:
+        """The row of a statement that always gives one."""
+        found = await self.first()
+        assert found is not None  # noqa: S101  # said by whoever wrote the statement
+        return found
+
+    async def all(self) -> list[T]:
+        """Every row."""
+        await self._transaction.settle()
+        return await self._cursor.fetchall()
+
+    async def count(self) -> int:
+        """The number of rows that the statement touched."""
+        await self._transaction.settle()
+        return self._cursor.rowcount
+
+
 class Transaction:
-    """An open transaction: the only way to run SQL."""
+    """An open transaction: the only way to run SQL.
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    Statements travel in a pipeline. `send` and `ask` do not wait, and nothing is lost by it: a
+    statement that fails makes every later one fail, the commit among them. What waits is `run`,
+    `all`, `find`, `value`, `tuples`, and reading a `Pending`. A transaction whose results are all
+    read after its end takes one round trip, and holds its locks for no longer than the server works.
+    """
+
+    def __init__(self, connection: AsyncConnection[Any], pipeline: AsyncPipeline) -> None:
         self.connection = connection
-        self.is_committed = False
+        self._pipeline: AsyncPipeline | None = pipeline
+        self._is_settled = True
 
-    async def run(self, sql: LiteralString, parameters: Mapping[str, object] | None = None) -> int:
+    async def send(self, sql: LiteralString, parameters: Parameters = None) -> None:
+        """Execute without waiting; where it fails, the next wait or the commit raises that."""
+        self._is_settled = False
+        await self.connection.execute(sql, parameters)
+
+    async def ask(
+        self, kind: type[T], sql: LiteralString, parameters: Parameters = None
+    ) -> Pending[T]:
+        """Execute without waiting; the rows, as `kind`, can be read now or after the commit."""
+        self._is_settled = False
+        cursor = self.connection.cursor(row_factory=rows.of(kind))
+        await cursor.execute(sql, parameters)
+        return Pending(self, cursor)
+
+    async def run(self, sql: LiteralString, parameters: Parameters = None) -> int:
         """Execute and return the number of rows it touched."""
+        self._is_settled = False
         cursor = await self.connection.execute(sql, parameters)
+        await self.settle()
         return cursor.rowcount
 
     async def all(
-        self, kind: type[T], sql: LiteralString, parameters: Mapping[str, object] | None = None
+        self, kind: type[T], sql: LiteralString, parameters: Parameters = None
     ) -> list[T]:
         """Every row, as `kind`."""
         return await self._fetch(rows.of(kind), sql, parameters)
 
     async def find(
-        self, kind: type[T], sql: LiteralString, parameters: Mapping[str, object] | None = None
+        self, kind: type[T], sql: LiteralString, parameters: Parameters = None
     ) -> T | None:
         """The first row as `kind`, or None."""
         found = await self._fetch(rows.of(kind), sql, parameters)
         return found[0] if found else None
 
-    async def value(
-        self, sql: LiteralString, parameters: Mapping[str, object] | None = None
-    ) -> Any:
+    async def value(self, sql: LiteralString, parameters: Parameters = None) -> Any:
         """The first column of the first row, or None."""
         found = await self._fetch(scalar_row, sql, parameters)
         return found[0] if found else None
 
     async def tuples(
-        self, sql: LiteralString, parameters: Mapping[str, object] | None = None
+        self, sql: LiteralString, parameters: Parameters = None
     ) -> list[tuple[Any, ...]]:
         """Every row as a plain tuple."""
         return await self._fetch(tuple_row, sql, parameters)
-
-    async def last(
-        self, kind: type[T], sql: LiteralString, parameters: Mapping[str, object] | None = None
-    ) -> T | None:
-        """Run the last statement and commit, in one round trip: the first row as `kind`, or None.
-
-        For rows that everybody wants: they stay locked while the server works, and not while this
-        process gets round to asking for the commit.
-        """
-        async with (
-            self.connection.pipeline(),
-            self.connection.cursor(row_factory=rows.of(kind)) as cursor,
-        ):
-            await cursor.execute(sql, parameters)
-            await self.connection.execute("COMMIT")
-            found = await cursor.fetchone()
-        self.is_committed = True
-        return found
 
     async def now(self) -> datetime:
         """The database's clock: the only clock that decides anything."""
         return await self.value("SELECT openloop.now()")
 
+    async def settle(self) -> None:
+        """Wait for everything that was sent, and raise what failed of it."""
+        if self._pipeline is not None and not self._is_settled:
+            await self._pipeline.sync()
+            self._is_settled = True
+
+    def end(self) -> None:
+        """Note that it is committed: what is pending has arrived, and nothing can be sent."""
+        self._pipeline = None
+
     async def _fetch(
-        self,
-        factory: AsyncRowFactory[T],
-        sql: LiteralString,
-        parameters: Mapping[str, object] | None,
+        self, factory: AsyncRowFactory[T], sql: LiteralString, parameters: Parameters
     ) -> list[T]:
+        self._is_settled = False
         async with self.connection.cursor(row_factory=factory) as cursor:
             await cursor.execute(sql, parameters)
+            await self.settle()
             return await cursor.fetchall()
 
 
@@ -156,46 +204,59 @@ class Database:
     @asynccontextmanager
     async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
         """A transaction inside one workspace: no row of another is visible or writable."""
-        # The id is a UUID by type, so it can stand in the text: one round trip instead of two.
-        begin = f"BEGIN; SELECT set_config('openloop.workspace', '{workspace}', true)"
-        async with self._begun(begin) as tx:
+        async with self._begun(workspace) as tx:
             yield tx
 
     @asynccontextmanager
     async def directory(self) -> AsyncGenerator[Transaction]:
         """A transaction over the few tables that exist before a workspace is known."""
-        async with self._begun("BEGIN") as tx:
+        async with self._begun(None) as tx:
             yield tx
 
     @asynccontextmanager
-    async def _begun(self, begin: str) -> AsyncGenerator[Transaction]:
+    async def _begun(self, workspace: WorkspaceId | None) -> AsyncGenerator[Transaction]:
         try:
-            connection = await self._begin(begin)
+            connection = await self._take()
             try:
-                tx = Transaction(connection)
-                yield tx
-                if not tx.is_committed:
-                    await connection.execute("COMMIT", prepare=False)
+                async with connection.pipeline() as pipeline, _drained(pipeline):
+                    await connection.execute("BEGIN")
+                    if workspace is not None:
+                        await connection.execute(ENTER, (str(workspace),))
+                    tx = Transaction(connection, pipeline)
+                    yield tx
+                    committed = await connection.execute("COMMIT")
+                    await pipeline.sync()
+                tx.end()
             except BaseException:
                 if not connection.closed:
                     await connection.rollback()
                 raise
             finally:
                 await self._pool.putconn(connection)
-        except DISCONNECTED as error:
-            message = f"The database cannot be reached: {type(error).__name__}"
-            raise Unavailable(message) from error
+        except psycopg.Error as error:
+            if error.sqlstate == LOST_CLAIM:
+                raise LostClaim(error.diag.message_primary or "") from error
+            if isinstance(error, DISCONNECTED):
+                message = f"The database cannot be reached: {type(error).__name__}"
+                raise Unavailable(message) from error
+            raise
+        if committed.statusmessage != "COMMIT":
+            message = "A statement failed and its error was passed over: nothing was committed"
+            raise AssertionError(message)
 
-    async def _begin(self, begin: str) -> AsyncConnection[Any]:
-        """A connection with an open transaction.
+    async def _take(self) -> AsyncConnection[Any]:
+        """A connection that is alive.
 
-        After a restart of the server every idle connection is dead. Where BEGIN finds that out
-        nothing has happened yet: the pool is rid of dead connections, and a live one is taken.
+        After a restart of the server every idle connection is dead, and what is sent on it may or
+        may not have happened. An idle server says nothing: one that has said something is asked
+        before it is trusted, and if it has gone, so have all: the pool is rid of them.
         """
         for last in (False, False, True):
             connection = await self._pool.getconn()
+            if not _has_spoken(connection):
+                return connection
             try:
-                await connection.execute(begin, prepare=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                await connection.execute("SELECT", prepare=False)
             except BaseException as error:
                 await self._pool.putconn(connection)
                 if last or not isinstance(error, DISCONNECTED):
@@ -204,6 +265,24 @@ class Database:
             else:
                 return connection
         raise AssertionError("the last try returns or raises")
+
+
+@asynccontextmanager
+async def _drained(pipeline: AsyncPipeline) -> AsyncGenerator[None]:
+    """Where something fails, take in what else was sent: it has failed, too."""
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            await pipeline.sync()
+        raise
+
+
+def _has_spoken(connection: AsyncConnection[Any]) -> bool:
+    """True where something can be read from an idle connection: a farewell, or a notice."""
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def configure(connection: AsyncConnection[Any]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from openloop.domain.audit import Who
     from openloop.domain.ids import MemoryId, RunId, WorkspaceId
     from openloop.domain.memory import MemoryKind, MemoryScope
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 _COLUMNS = """id, agent_id, scope, scope_id, kind, text, author, source_link, confidence, status,
     effective_at, expires_at, created_at"""
@@ -71,12 +71,19 @@ async def add(
 
 
 async def recall(tx: Transaction, scope: MemoryScope, query: str, *, limit: int) -> list[Memory]:
+    """The best matches of any word of `query` in the scope; see `ask_recall`."""
+    return await (await ask_recall(tx, scope, query, limit=limit)).all()
+
+
+async def ask_recall(
+    tx: Transaction, scope: MemoryScope, query: str, *, limit: int
+) -> Pending[Memory]:
     """The best matches of any word of `query` in the scope, by rank and then by date.
 
     Words are joined by OR: people ask in other words than they decided in, and the rank puts the
     memory with most of them first.
     """
-    return await tx.all(
+    return await tx.ask(
         Memory,
         f"""
         SELECT {_COLUMNS} FROM memories, (

@@ -57,7 +57,7 @@ async def arrive(
     revision_id: RevisionId,
     by: Who,
 ) -> Arrived:
-    """Open or wake the conversation, queue a run unless one is active, store the message, audit it.
+    """Open the conversation, queue a run unless one is active, store the message, audit it, wake.
 
     One statement, because every mention passes here before it is acknowledged.
     """
@@ -91,7 +91,8 @@ async def arrive(
                    %(by)s, coalesce(r.id, m.id), r.id,
                    jsonb_build_object('conversation', c.id, 'link', %(link)s::text)
             FROM c CROSS JOIN m LEFT JOIN r ON true)
-        SELECT c.id AS conversation_id, r.id AS run_id FROM c LEFT JOIN r ON true
+        SELECT c.id AS conversation_id, r.id AS run_id, openloop.wake(%(workspace)s, c.id)
+        FROM c LEFT JOIN r ON true
         """,
         {
             "workspace": workspace,
@@ -138,7 +139,7 @@ async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[
 
 async def mark_read(tx: Transaction, ids: Sequence[MessageId], *, run_id: RunId | None) -> None:
     """Note that a run has taken these in (or, without a run, that nobody will)."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE messages SET read_at = openloop.now(), run_id = coalesce(run_id, %(run_id)s)
         WHERE id = ANY(%(ids)s)
@@ -151,7 +152,7 @@ async def mark_read_until(
     tx: Transaction, conversation_id: ConversationId, last: MessageId, *, run_id: RunId | None
 ) -> None:
     """The same for everything up to a message, also what was not listed."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE messages SET read_at = openloop.now(), run_id = coalesce(run_id, %(run_id)s)
         WHERE conversation_id = %(id)s AND read_at IS NULL AND id <= %(last)s
@@ -162,7 +163,7 @@ async def mark_read_until(
 
 async def assign(tx: Transaction, id: MessageId, run_id: RunId) -> None:
     """Note which run this message opens; it is still unread."""
-    await tx.run(
+    await tx.send(
         "UPDATE messages SET run_id = %(run_id)s WHERE id = %(id)s", {"id": id, "run_id": run_id}
     )
 

@@ -98,12 +98,20 @@ async def _prepare(connection: AsyncConnection[Any]) -> None:
 
 
 async def _install_queue(connection: AsyncConnection[Any]) -> None:
-    """procrastinate's own schema, unchanged, under a name of its own."""
+    """procrastinate's own schema under a name of its own, without its history of jobs."""
     async with connection.transaction():
         await connection.execute("CREATE SCHEMA IF NOT EXISTS procrastinate")
         await connection.execute("SET LOCAL search_path = procrastinate")
         schema = resources.files("procrastinate.sql") / "schema.sql"
         await connection.execute(schema.read_text(encoding="utf-8"))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        # The history of a job goes with the job, which is deleted when it ends: nobody reads it.
+        await connection.execute(
+            """
+            ALTER TABLE procrastinate_jobs
+                DISABLE TRIGGER procrastinate_trigger_status_events_insert_v1,
+                DISABLE TRIGGER procrastinate_trigger_status_events_update_v1
+            """
+        )
 
 
 async def _grant_queue(connection: AsyncConnection[Any]) -> None:

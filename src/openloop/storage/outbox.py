@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openloop.domain.ids import ApprovalId, RunId, WorkspaceId
     from openloop.domain.surface import Op
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 SEND_LEASE_SECONDS = 8
 _COLUMNS = (
@@ -33,13 +33,36 @@ async def put(
     approval_id: ApprovalId | None = None,
     sender: UUID | None = None,
 ) -> OutboxRow:
-    """Queue an op behind what the conversation already has.
+    """Queue an op behind what the conversation already has; see `add`."""
+    added = await add(
+        tx,
+        workspace,
+        conversation_id,
+        op,
+        run_id=run_id,
+        approval_id=approval_id,
+        sender=sender,
+    )
+    return await added.one()
+
+
+async def add(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    conversation_id: ConversationId,
+    op: Op,
+    *,
+    run_id: RunId | None = None,
+    approval_id: ApprovalId | None = None,
+    sender: UUID | None = None,
+) -> Pending[OutboxRow]:
+    """Queue an op behind what the conversation already has; its row can be read after the commit.
 
     With `sender` the op is taken for sending at once, if nothing is before it: the caller then
     sends it right after the commit, and no second transaction is needed to claim it. The caller
     holds the conversation's row lock, so that nobody slips in between.
     """
-    row = await tx.find(
+    return await tx.ask(
         OutboxRow,
         f"""
         INSERT INTO outbox (workspace_id, id, conversation_id, run_id, approval_id, op, state, sender,
@@ -63,8 +86,6 @@ async def put(
             "lease": SEND_LEASE_SECONDS,
         },
     )
-    assert row is not None  # noqa: S101  # INSERT ... RETURNING gives its row
-    return row
 
 
 async def claim_next(
@@ -116,7 +137,7 @@ async def mark_sent(tx: Transaction, id: OpId, *, sender: UUID, message_ids: Seq
 
 async def renew(tx: Transaction, ids: Sequence[OpId], *, sender: UUID) -> None:
     """Push out the leases of ops that are being sent."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE outbox SET lease_until = openloop.now() + make_interval(secs => %(lease)s)
         WHERE id = ANY(%(ids)s) AND sender = %(sender)s AND state = 'sending'
@@ -138,7 +159,7 @@ async def put_back(
 
     Such tries count up to `most` only: they say nothing about an answer that is lost later.
     """
-    await tx.run(
+    await tx.send(
         """
         UPDATE outbox SET state = 'queued', attempts = greatest(attempts, least(attempts + 1, %(most)s)),
             lease_until = NULL, sender = NULL, not_before = %(not_before)s, detail = %(detail)s
@@ -150,7 +171,7 @@ async def put_back(
 
 async def lapse(tx: Transaction, id: OpId, *, sender: UUID, until: datetime) -> None:
     """It may have been sent: leave it as being sent, to be looked up at the given time."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE outbox SET lease_until = %(until)s, attempts = attempts + 1
         WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
@@ -161,7 +182,7 @@ async def lapse(tx: Transaction, id: OpId, *, sender: UUID, until: datetime) -> 
 
 async def close(tx: Transaction, id: OpId, *, sender: UUID, state: str, detail: str) -> None:
     """The platform will never take it (refused), or it is not worth sending any more (dropped)."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE outbox SET state = %(state)s, detail = %(detail)s, attempts = attempts + 1,
             lease_until = NULL, sent_at = openloop.now()
@@ -178,7 +199,7 @@ async def drop_statuses(
 
     `sender` is who may be sending one now, besides workers that are gone; None: nobody is.
     """
-    await tx.run(
+    await tx.send(
         """
         UPDATE outbox SET state = 'dropped', detail = 'overtaken', lease_until = NULL
         WHERE conversation_id = %(id)s AND op->>'op' = 'SetStatus'

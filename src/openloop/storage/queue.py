@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procrastinate import App, PsycopgConnector
-
 if TYPE_CHECKING:
     from openloop.domain.ids import ConversationId, WorkspaceId
     from openloop.storage.database import Transaction
@@ -17,14 +15,13 @@ if TYPE_CHECKING:
 QUEUE = "runs"
 ADVANCE = "advance"
 
-_deferring = App(connector=PsycopgConnector())
-
 
 async def wake(tx: Transaction, workspace: WorkspaceId, conversation: ConversationId) -> None:
     """Ask some worker to look at a conversation once this transaction has committed."""
-    await _deferring.configure_task(
-        ADVANCE, allow_unknown=True, queue=QUEUE, connection=tx.connection
-    ).defer_async(workspace=str(workspace), conversation=str(conversation))
+    await tx.send(
+        "SELECT openloop.wake(%(workspace)s, %(conversation)s)",
+        {"workspace": workspace, "conversation": conversation},
+    )
 
 
 async def count_workers(tx: Transaction) -> int:

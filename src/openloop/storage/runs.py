@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openloop.domain.ids import AgentId, ConversationId, RevisionId, WorkspaceId
     from openloop.domain.model import Usage
     from openloop.domain.run import RunState
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 _COLUMNS = """id, conversation_id, agent_id, revision_id, state, requested_by, request, request_link,
     outcome, error_code, model, input_tokens, output_tokens, cost_usd, queued_at, started_at,
@@ -74,7 +74,12 @@ async def get(tx: Transaction, id: RunId) -> Run:
 
 async def find_active(tx: Transaction, conversation_id: ConversationId) -> Run | None:
     """The run that is queued, working or waiting in a conversation."""
-    return await tx.find(
+    return await (await ask_active(tx, conversation_id)).first()
+
+
+async def ask_active(tx: Transaction, conversation_id: ConversationId) -> Pending[Run]:
+    """The same, without waiting."""
+    return await tx.ask(
         Run,
         _SELECT + "WHERE conversation_id = %(id)s AND state IN ('queued', 'working', 'waiting')",
         {"id": conversation_id},
@@ -116,7 +121,7 @@ async def set_state(
     tx: Transaction, id: RunId, state: RunState, *, model: str | None = None
 ) -> None:
     """Move an active run; `started_at` is the first time it worked."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE runs SET state = %(state)s, model = coalesce(%(model)s, model),
             started_at = CASE WHEN %(state)s = 'working' THEN coalesce(started_at, openloop.now())
@@ -129,7 +134,7 @@ async def set_state(
 
 async def add_usage(tx: Transaction, id: RunId, usage: Usage, cost_usd: Decimal) -> None:
     """Add what one model call used."""
-    await tx.run(
+    await tx.send(
         """
         UPDATE runs SET input_tokens = input_tokens + %(input)s,
             output_tokens = output_tokens + %(output)s, cost_usd = cost_usd + %(cost)s

@@ -33,7 +33,7 @@ async def start(
     read: Sequence[MessageId],
 ) -> None:
     """A queued run begins to work: messages read, context journaled, budget rows made, audited."""
-    await tx.run(
+    await tx.send(
         """
         WITH r AS (
             UPDATE runs SET state = 'working', model = %(model)s, started_at = openloop.now()
@@ -87,7 +87,7 @@ async def finish(
 
     `shown` is the status op that was sent: its id, its sender, and where it is.
     """
-    await tx.run(
+    await tx.send(
         """
         WITH o AS (
             UPDATE outbox SET state = 'sent', message_ids = %(shown_ids)s, sent_at = openloop.now(),

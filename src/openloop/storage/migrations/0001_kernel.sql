@@ -158,6 +158,27 @@ CREATE INDEX conversations_due ON conversations (workspace_id, id) WHERE wakes >
 CREATE INDEX conversations_claimed ON conversations (lease_until, workspace_id) WHERE lease_until IS NOT NULL;
 CREATE INDEX conversations_timed ON conversations (workspace_id, wake_at) WHERE wake_at IS NOT NULL;
 
+-- Locks a conversation for whoever holds it; for anybody else the transaction fails, so that what
+-- was sent behind it needs no answer first.
+CREATE FUNCTION openloop.fence(conversation uuid, held_epoch bigint, worker uuid) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM openloop.conversations
+        WHERE id = conversation AND epoch = held_epoch AND claimed_by = worker FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'Conversation % was taken over after epoch %', conversation, held_epoch
+            USING ERRCODE = 'OL001';
+    END IF;
+END $$;
+
+-- A wake-up is a procrastinate job with two ids: the same row that its own client would write.
+CREATE FUNCTION openloop.wake(workspace uuid, conversation uuid) RETURNS void LANGUAGE sql AS $$
+    SELECT procrastinate.procrastinate_defer_jobs_v1(ARRAY[ROW(
+        'runs', 'advance', 0, NULL, NULL,
+        jsonb_build_object('workspace', workspace, 'conversation', conversation), NULL
+    )]::procrastinate.procrastinate_job_to_defer_v1[])
+$$;
+
 CREATE TABLE runs (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
