@@ -241,6 +241,7 @@ async def test_a_fence_holds_off_a_claim_until_its_transaction_ends(stage: Stage
 
     async with stage.tx() as tx:  # the first worker is about to write...
         await conversations.fence(tx, work.claim)
+        await tx.settle()
         second = asyncio.create_task(stage.claim(ref))
         await until_someone_waits_for(tx)  # ...when the second takes over
 

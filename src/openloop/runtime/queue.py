@@ -20,7 +20,7 @@ from openloop.storage.database import configure, unchecked_pool
 from openloop.storage.queue import ADVANCE, QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 log = structlog.get_logger(__name__)
 
@@ -30,17 +30,18 @@ LISTENER_CHECK_SECONDS = 1.0
 
 
 class Queue:
-    """Runs `advance` for every wake-up until told to stop."""
+    """Hands every wake-up to `wake` until told to stop. A job is over as soon as it is heard: what is
+    to be done is in the rows, so a worker that dies loses nothing by it."""
 
     def __init__(
         self,
         conninfo: str,
-        advance: Callable[[ConversationRef], Awaitable[None]],
+        wake: Callable[[ConversationRef], None],
         *,
         concurrency: int,
     ) -> None:
         self._conninfo = conninfo
-        self._advance = advance
+        self._wake = wake
         self._concurrency = concurrency
         self._stopping = asyncio.Event()
         self.is_listening = False
@@ -81,7 +82,7 @@ class Queue:
 
         @app.task(name=ADVANCE, queue=QUEUE)
         async def advance(workspace: str, conversation: str) -> None:
-            await self._advance(
+            self._wake(
                 ConversationRef(
                     workspace=WorkspaceId(UUID(workspace)),
                     id=ConversationId(UUID(conversation)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +15,7 @@ from openloop.runtime import turn
 from openloop.runtime.calling import Postponed
 from openloop.runtime.landing import fail
 from openloop.runtime.queue import Queue
+from openloop.runtime.slots import Slots
 from openloop.runtime.sweep import Sweep
 from openloop.storage import conversations
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RENEW_SECONDS = 2.0
+BACKLOG = 500
+"""How many conversations of one workspace wait in a worker; the sweep finds the others in time."""
 TRIES = 6
 RETRY_SECONDS = (0.5, 1, 2, 5, 10)
 
@@ -35,11 +39,13 @@ class Worker:
 
     def __init__(self, kit: Kit, *, concurrency: int = 32) -> None:
         self._kit = kit
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         self._held: dict[ConversationId, Claim] = {}
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
+        self._again: set[ConversationId] = set()
+        self._backlog: Counter[WorkspaceId] = Counter()
         self._stopping = False
-        self.queue = Queue(kit.database.conninfo, self.advance, concurrency=concurrency)
+        self.queue = Queue(kit.database.conninfo, self.wake, concurrency=concurrency)
 
     async def run(self) -> None:
         """Work until cancelled or `stop`; claims that are held then are handed over."""
@@ -62,19 +68,31 @@ class Worker:
         self.queue.stop()
 
     def wake(self, ref: ConversationRef) -> None:
-        """Look at a conversation soon, unless this process does so already."""
-        if ref.id in self._active or self._stopping:
-            return
-        task = asyncio.create_task(self.advance(ref))
-        self._active[ref.id] = task
-        task.add_done_callback(lambda _: self._active.pop(ref.id, None))
+        """Look at a conversation as soon as its workspace has a slot.
+
+        What comes while this process looks at it already is looked at once more after that; what is
+        too much for now is left to the sweep.
+        """
+        if ref.id in self._active:
+            self._again.add(ref.id)
+        elif not self._stopping and self._backlog[ref.workspace] < BACKLOG:
+            self._backlog[ref.workspace] += 1
+            task = self._active[ref.id] = asyncio.create_task(self.advance(ref))
+            task.add_done_callback(lambda _: self._looked_at(ref))
+
+    def _looked_at(self, ref: ConversationRef) -> None:
+        del self._active[ref.id]
+        self._backlog[ref.workspace] -= 1
+        if ref.id in self._again:
+            self._again.discard(ref.id)
+            self.wake(ref)
 
     async def advance(self, ref: ConversationRef) -> None:
         """Claim the conversation and work until it can be let go; then send what is due.
 
         A conversation that somebody else holds, or on which nothing is due, is left alone.
         """
-        async with self._slots:
+        async with self._slots.one(ref.workspace):
             if self._stopping:
                 return
             try:

@@ -171,13 +171,6 @@ BEGIN
     END IF;
 END $$;
 
--- A wake-up is a procrastinate job with two ids: the same row that its own client would write.
-CREATE FUNCTION openloop.wake(workspace uuid, conversation uuid) RETURNS void LANGUAGE sql AS $$
-    SELECT procrastinate.procrastinate_defer_jobs_v1(ARRAY[ROW(
-        'runs', 'advance', 0, NULL, NULL,
-        jsonb_build_object('workspace', workspace, 'conversation', conversation), NULL
-    )]::procrastinate.procrastinate_job_to_defer_v1[])
-$$;
 
 CREATE TABLE runs (
     workspace_id uuid NOT NULL,
@@ -207,6 +200,18 @@ CREATE TABLE runs (
 CREATE INDEX ON runs (conversation_id, id, workspace_id);
 CREATE UNIQUE INDEX runs_active ON runs (conversation_id, workspace_id)
     WHERE state IN ('queued', 'working', 'waiting');
+CREATE INDEX runs_queued ON runs (workspace_id) WHERE state = 'queued';
+
+-- A wake-up is a procrastinate job with two ids: the same row that its own client would write. The
+-- more runs of a workspace are queued already, the later it is fetched: neighbours come first.
+CREATE FUNCTION openloop.wake(workspace uuid, conversation uuid) RETURNS void LANGUAGE sql AS $$
+    SELECT procrastinate.procrastinate_defer_jobs_v1(ARRAY[ROW(
+        'runs', 'advance',
+        -(SELECT count(*) FROM (
+            SELECT FROM openloop.runs WHERE workspace_id = workspace AND state = 'queued' LIMIT 200) AS queued),
+        NULL, NULL, jsonb_build_object('workspace', workspace, 'conversation', conversation), NULL
+    )]::procrastinate.procrastinate_job_to_defer_v1[])
+$$;
 
 CREATE TABLE messages (
     workspace_id uuid NOT NULL,
