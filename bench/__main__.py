@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import budget, overhead, recovery, start
+from bench import budget, fairness, overhead, recovery, start
 from bench.calibration import Calibration, calibrate
 from bench.measuring import EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK, Report, markdown
 
@@ -43,6 +43,11 @@ BENCHES = {
     ),
     "budget": Bench(
         "fifty runs against money for five: never above the limit", 120, budget.measure
+    ),
+    "fairness": Bench(
+        "a neighbour with two thousand runs queued, and one run a second beside it",
+        400,
+        fairness.measure,
     ),
 }
 
