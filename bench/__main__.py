@@ -5,10 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bench import budget, fairness, overhead, recovery, start
+from bench import (
+    approvals,
+    audit,
+    budget,
+    configuration,
+    fairness,
+    fuzz,
+    gate,
+    overhead,
+    recovery,
+    start,
+    tenancy,
+)
+from bench.agentdojo.figures import measure as measure_agentdojo
 from bench.calibration import Calibration, calibrate
 from bench.measuring import EXIT_MISSED, EXIT_NOT_JUDGED, EXIT_OK, Report, markdown
 
@@ -41,20 +55,56 @@ BENCHES = {
         300,
         recovery.measure,
     ),
+    "configuration": Bench(
+        "ten thousand mutated manifests: rights never widen silently", 900, configuration.measure
+    ),
+    "audit": Bench(
+        "sealing and verifying the audit: CPU per event, and nothing is missed", 120, audit.measure
+    ),
+    "agentdojo": Bench(
+        "AgentDojo's attackers against the gate, in every order: what is let through",
+        3600,
+        measure_agentdojo,
+    ),
+    "approvals": Bench(
+        "the machine, its mutants, and 200 voters at every door: one effect at most",
+        1800,
+        approvals.measure,
+    ),
     "budget": Bench(
-        "fifty runs against money for five: never above the limit", 120, budget.measure
+        "fifty runs against money for five, then four processes that die on one hot row: never above "
+        "the limit",
+        300,
+        budget.measure,
     ),
     "fairness": Bench(
         "a neighbour with two thousand runs queued, and one run a second beside it",
         400,
         fairness.measure,
     ),
+    "tenancy": Bench(
+        "a hundred thousand random transactions of eight workspaces in one pool: no foreign row",
+        1800,
+        tenancy.measure,
+    ),
+    "gate": Bench("what gate, journal and audit add to a read tool call", 120, gate.measure),
+    "fuzz": Bench(
+        "what strangers may send, changed at random (`fuzz --minutes N`): no crash, nothing slow",
+        600,
+        fuzz.measure,
+    ),
 }
 
 
-def run(name: str) -> int:
+def fuzz_for(minutes: int) -> Bench:
+    """The same bench for as long as somebody wants."""
+    measure = partial(fuzz.measure, minutes=minutes)
+    return replace(BENCHES["fuzz"], seconds=120 * minutes + 120, measure=measure)
+
+
+def run(name: str, chosen: Bench | None = None) -> int:
     """Measure, print the table, write the JSON file; the exit status."""
-    bench = BENCHES[name]
+    bench = chosen or BENCHES[name]
     print(f"bench {name}: {bench.summary}", flush=True)
     before, began = calibrate(), time.monotonic()
     outcome = asyncio.run(_bounded(bench))
@@ -97,6 +147,8 @@ def main(arguments: Sequence[str]) -> int:
         case ["table"]:
             print(markdown([*BENCHES]))
             return EXIT_OK
+        case ["fuzz", "--minutes", minutes] if minutes.isdecimal() and int(minutes):
+            return run("fuzz", fuzz_for(int(minutes)))
         case [name] if name in BENCHES:
             return run(name)
         case _:

@@ -3,6 +3,8 @@
 Every reservation is of the same size, and each call uses a tenth to the whole of it. As many runs
 have to be answered as the settled cost affords: money that is merely reserved refuses nobody, since
 most of it comes back. And at no moment is more settled and reserved than the limit.
+
+Then four processes on one hot row, which die in every gap (`hot_row`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from bench import hot_row
 from bench.load import STAGGER_SECONDS, exchange
 from bench.measuring import Figure, Kind, Outcome, exactly, note
 from bench.stage import stage
@@ -89,6 +92,7 @@ async def measure() -> Outcome:
             *await _money(rows, ledger, samples),
             *await _threads(on),
         ]
+    figures += await hot_row.measure()
     return Outcome(
         figures=figures,
         remarks=[f"a reservation is ${ledger.each_usd}, the month ${ledger.limit_usd}"],

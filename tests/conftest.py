@@ -7,17 +7,20 @@ are deleted between tests by the owner, in one statement.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from openloop.actions import apply
 from openloop.storage.database import Database
 from openloop.storage.embedded import EmbeddedPostgres
 from openloop.storage.migrations import migrate
+from tests.scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -39,18 +42,33 @@ END $$
 """
 
 
-def shared_home() -> Path:
-    """One folder per test run; xdist's workers all find the same."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-    home = Path(tempfile.gettempdir()) / f"openloop-tests-{run[:12]}"
-    home.mkdir(mode=0o711, exist_ok=True)
-    return home
+HOME = "HOME_OF_THIS_TEST_RUN"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of this run; the workers of xdist inherit its name."""
+    # How long an example takes tells something about the machine and nothing about the property.
+    slow = [HealthCheck.too_slow]
+    settings.register_profile(
+        "patient", settings.default, deadline=None, suppress_health_check=slow
+    )
+    settings.load_profile("patient")
+    if not hasattr(config, "workerinput"):
+        home = tempfile.mkdtemp(prefix="openloop-tests-")
+        Path(home).chmod(0o711)  # root's Postgres runs as another user
+        os.environ[HOME] = home
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it, once the last worker has left."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(HOME), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """The embedded Postgres of this test run; the last worker to leave stops it."""
-    embedded = EmbeddedPostgres(shared_home(), settings={"fsync": "off"})
+    embedded = EmbeddedPostgres(Path(os.environ[HOME]), settings={"fsync": "off"})
     embedded.start()
     yield embedded
     embedded.leave()
@@ -71,6 +89,11 @@ def own_database(postgres: EmbeddedPostgres) -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def conninfo(own_database: tuple[str, str]) -> str:
     """The database's address as its owner, emptied."""
+    return emptied(own_database)
+
+
+def emptied(own_database: tuple[str, str]) -> str:
+    """The address of a worker's database, without the rows of the test before."""
     dsn, superuser_dsn = own_database
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         connection.execute(EMPTY)
@@ -96,10 +119,3 @@ async def database(conninfo: str) -> AsyncIterator[Database]:
 async def workspace(database: Database) -> WorkspaceId:
     """A workspace with no manifest."""
     return await apply.ensure_workspace(database, "acme")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start the whole product run one at a time: two of them would fill two cores."""
-    for item in items:
-        if item.get_closest_marker("stack") is not None:
-            item.add_marker(pytest.mark.xdist_group("stack"))

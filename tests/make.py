@@ -6,20 +6,18 @@ courier, and the fakes of `tests.runtime.fakes` at the three ports (surface, mod
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
-import psycopg
-
 from openloop.actions import apply, claims
-from openloop.actions.calls import put_card
+from openloop.actions.asking import ask_again
 from openloop.actions.configuration import Configuration
 from openloop.actions.intake import Intake
+from openloop.domain.budget import Limit, Limits
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.ids import ConversationId, new_id
 from openloop.domain.manifest_workspace import WorkspaceManifest
@@ -41,8 +39,9 @@ from openloop.storage import (
     runs,
     steps,
 )
-from openloop.storage.budgets import Budget, Limits
+from openloop.storage.usage import Budget
 from openloop.tools.registry import Registry
+from tests.clock import Clock as Clock
 from tests.manifests import AGENT as AGENT
 from tests.manifests import CHANNEL as CHANNEL
 from tests.manifests import MODEL as MODEL
@@ -127,6 +126,7 @@ def inbound(
         message_id=message_id,
         occurred_at=NOON,
         text=text,
+        typed=text,
         addressed=addressed,
         link=f"https://slack.example/{message_id}",
     )
@@ -246,9 +246,21 @@ class Stage:
         await self.work(ref)
         return ref, self.token()
 
+    async def hold_quietly(self, **where: Any) -> tuple[ConversationRef, Approval]:
+        """A run that waits for an approval, whether or not a card asks for it."""
+        self.models.turns = [reply("I will open it.", CREATE), reply("All done.")]
+        ref = await self.mention(**where)
+        await self.work(ref)
+        return ref, await self.approval(ref)
+
     def token(self) -> str:
         """The token of the newest card."""
         return self.surface.cards[-1].buttons[0].token
+
+    def tokens(self) -> list[str]:
+        """The tokens of every held call on every card, in their order."""
+        asked = (each for card in self.surface.cards for each in card.asked)
+        return [each.buttons[0].token for each in asked]
 
     async def press(self, action: str, *, by: str, token: str | None = None, **where: Any) -> None:
         """Somebody presses a button of the newest card."""
@@ -274,6 +286,12 @@ class Stage:
         run = await self.run_of(ref)
         async with self.tx() as tx:
             return (await approvals.list_of_run(tx, run.id))[-1]
+
+    async def approvals(self, ref: ConversationRef) -> list[Approval]:
+        """Every approval of the conversation's newest run; what was asked anew comes last."""
+        run = await self.run_of(ref)
+        async with self.tx() as tx:
+            return await approvals.list_of_run(tx, run.id)
 
     async def count(self, table: str) -> int:
         """How many rows a table has in this workspace."""
@@ -317,7 +335,9 @@ class Stage:
             found = await tx.all(
                 Budget,
                 """
-                SELECT axis, subject, period, limit_usd, settled_usd, reserved_usd, overrun_usd
+                SELECT axis, span, subject, period, on_exceeded, limit_usd, extra_usd, settled_usd,
+                       reserved_usd, overrun_usd, limit_tokens, extra_tokens, settled_tokens,
+                       reserved_tokens, overrun_tokens, told
                 FROM budgets ORDER BY subject
                 """,
             )
@@ -369,6 +389,7 @@ async def emptied(stage: Stage) -> None:
     """Forget every run of the workspace and all that came of it; manifests and people stay."""
     tables = [
         "votes",
+        "broken_glasses",
         "approvals",
         "memories",
         "outbox",
@@ -414,10 +435,14 @@ def limits(
     *, workspace: str | None = None, agent: str | None = None, run: str | None = None
 ) -> Limits:
     """Limits in dollars; an axis that is not named has none."""
-    return Limits(
-        workspace_usd=None if workspace is None else Decimal(workspace),
-        agent_usd=None if agent is None else Decimal(agent),
-        run_usd=None if run is None else Decimal(run),
+    dollars = {"workspace": workspace, "agent": agent, "run": run}
+    return tuple(
+        Limit(
+            axis=axis,
+            span="run" if axis == "run" else "month",
+            usd=None if (usd := dollars[axis]) is None else Decimal(usd),
+        )
+        for axis in ("workspace", "agent", "run")
     )
 
 
@@ -451,34 +476,4 @@ async def add_conversation(
     )
 
 
-# --- time ----------------------------------------------------------------------------------------
-
-
-class Clock:
-    """The database clock of a test: `openloop.now()` replaced by its owner."""
-
-    def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
-        self._offset = timedelta()
-
-    async def advance(self, **units: float) -> None:
-        """Let time pass (`hours=2`), for every connection at once."""
-        self._offset += timedelta(**units)
-        seconds = self._offset.total_seconds()
-        await asyncio.to_thread(
-            self._replace, f"SELECT clock_timestamp() + make_interval(secs => {seconds})"
-        )
-
-    def restore(self) -> None:
-        """Back to the time of production."""
-        self._replace("SELECT clock_timestamp()")
-
-    def _replace(self, body: str) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            connection.execute(
-                "CREATE OR REPLACE FUNCTION openloop.now() RETURNS timestamptz "  # pyright: ignore[reportCallIssue, reportArgumentType]
-                f"LANGUAGE sql VOLATILE AS '{body}'"
-            )
-
-
-__all__ = ["put_card"]
+__all__ = ["ask_again"]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from openloop.storage.database import Transaction
 
-AT_MOST_SECONDS = 4.0
+AT_MOST_SECONDS = 30.0
 STEP_SECONDS = 0.005
 
 

@@ -7,15 +7,18 @@ import logging
 import os
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import structlog
 
-from openloop.actions import manifests, tokens
+from openloop.actions import login, manifests, secrets, tokens
 from openloop.actions.configuration import Configuration
 from openloop.actions.intake import Intake
-from openloop.actions.manifests import ManifestFile
+from openloop.actions.manifests import ManifestFile, Proposal
+from openloop.actions.people import INSTALLATION
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import Misconfigured
 from openloop.domain.ids import new_id
@@ -24,9 +27,11 @@ from openloop.domain.principal import Role
 from openloop.models.client import GatewayClient
 from openloop.models.prices import PriceBook
 from openloop.plugin import discover
+from openloop.runtime import editing, gate
 from openloop.runtime.builtin.memory import memory_toolset
 from openloop.runtime.courier import Courier
 from openloop.runtime.kit import Kit
+from openloop.runtime.master_keys import MasterKeyFile
 from openloop.runtime.world import InstalledWorld
 from openloop.storage import agents, principals, queue
 from openloop.storage import tokens as token_rows
@@ -43,12 +48,9 @@ if TYPE_CHECKING:
     from openloop.actions.apply import Applied
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.domain.redaction import Redactor
     from openloop.plugin import Integration, Surface, Toolset
     from openloop.settings import Settings
-
-
-OWNER = "owner"
-"""The service that holds the first token and applies what `up -f` is given."""
 
 
 class NamedText(Protocol):
@@ -105,9 +107,47 @@ async def _keep_up(embedded: EmbeddedPostgres) -> None:
                 log.warning("the embedded Postgres does not start", reason=str(error))
 
 
+async def with_stored_secrets(settings: Settings) -> Settings:
+    """The settings with the stored secrets that they refer to; the database is asked only for those.
+
+    Raises:
+        Misconfigured: with every one that cannot be read
+    """
+    if not settings.stored_references:
+        return settings
+    async with conninfo(settings) as dsn:
+        await migrate(dsn)
+        database = Database(dsn, size=1, name="openloop-secrets")
+        try:
+            await database.open()
+            return await with_secrets_of(database, settings)
+        finally:
+            await database.close()
+
+
+async def with_secrets_of(database: Database, settings: Settings) -> Settings:
+    """The settings with the stored secrets of a database that is open. Raises Misconfigured."""
+    wanted = settings.stored_references
+    values, problems = await secrets.read_secrets(
+        database,
+        await home_of(database, settings),
+        sorted({*wanted.values()}),
+        keys=MasterKeyFile(settings.master_keys),
+    )
+    if problems:
+        said = [f"{name}: {problems[of]}" for name, of in wanted.items() if of in problems]
+        raise Misconfigured("The settings are refused: " + "; ".join(said), problems=said)
+    settings.redactor.learn(values.values())
+    known = {name: values[of] for name, of in wanted.items()}
+    return replace(settings, environ={**settings.environ, **known})
+
+
 @asynccontextmanager
-async def build(settings: Settings, *, pool_size: int = 10) -> AsyncGenerator[Application]:
+async def build(
+    settings: Settings, *, pool_size: int = 10, warm: bool = False
+) -> AsyncGenerator[Application]:
     """Build everything, refusing with every problem at once where something cannot be honoured."""
+    settings = await with_stored_secrets(settings)
     async with AsyncExitStack() as stack:
         surfaces, toolsets = build_integrations(settings)
         for part in (*surfaces.values(), *toolsets):
@@ -115,11 +155,13 @@ async def build(settings: Settings, *, pool_size: int = 10) -> AsyncGenerator[Ap
         registry = Registry((*toolsets, memory_toolset()))
         dsn = await stack.enter_async_context(conninfo(settings))
         await migrate(dsn)
-        database = Database(dsn, size=pool_size)
+        database = Database(dsn, size=pool_size, redactor=settings.redactor, warm=warm)
         await database.open()
         stack.push_async_callback(database.close)
         models = GatewayClient(
-            settings.gateway_url or settings.gateway_socket, settings.gateway_token
+            settings.gateway_url or settings.gateway_socket,
+            settings.gateway_token,
+            settings.redactor,
         )
         stack.push_async_callback(models.aclose)
         configuration = Configuration()
@@ -218,23 +260,42 @@ def _add(
             toolsets.append(toolset)
 
 
-def set_up_logging(level: str) -> None:
-    """JSON lines on standard error."""
+def set_up_logging(level: str, redactor: Redactor) -> None:
+    """JSON lines on standard error, without what is known to be secret."""
     numeric: int = getattr(logging, level.upper())
+
+    def write(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+        return redactor.text(str(render(_logger, _method, event)))
+
+    render = structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
+            write,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Libraries speak up only when something is wrong; procrastinate logs every job at INFO.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Redacted("%(name)s: %(message)s", redactor))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
+
+
+class _Redacted(logging.Formatter):
+    """A line of a library, without what is known to be secret."""
+
+    def __init__(self, form: str, redactor: Redactor) -> None:
+        super().__init__(form)
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return self._redactor.text(super().format(record))
 
 
 def create_api(application: Application) -> FastAPI:
@@ -242,13 +303,22 @@ def create_api(application: Application) -> FastAPI:
     # Only serve pays for importing FastAPI.
     from openloop.api.application import create_api as create  # noqa: PLC0415
     from openloop.api.kit import ApiKit  # noqa: PLC0415
+    from openloop.api.oidc_settings import read_settings  # noqa: PLC0415
 
     async def ready_checks() -> Mapping[str, str | None]:
         async with application.database.directory() as tx:
             working = await queue.count_workers(tx)
         return {"workers": None if working else "no worker takes wake-ups at the moment"}
 
-    hosts = application.settings.environ.get("OPENLOOP_ALLOWED_HOSTS", "")
+    environ = application.settings.environ
+    hosts = environ.get("OPENLOOP_ALLOWED_HOSTS", "").split(",")
+    oidc = read_settings(environ)
+    provider = None
+    if oidc is not None:
+        from openloop.api.oidc import IdentityProvider  # noqa: PLC0415  # Authlib is slow to import
+
+        provider = IdentityProvider(oidc)
+        hosts.append(urlsplit(oidc.url).hostname or "")
     return create(
         ApiKit(
             database=application.database,
@@ -256,21 +326,35 @@ def create_api(application: Application) -> FastAPI:
             intake=application.intake,
             surfaces=application.surfaces,
             world=application.world,
+            look_at=partial(gate.looked_at, application.registry),
             models=application.models,
+            edit=partial(editing.edit, application.kit),
             ready_checks=ready_checks,
-            allowed_hosts=frozenset(host.strip() for host in hosts.split(",") if host.strip()),
+            identity_provider=provider,
+            allowed_hosts=frozenset(host.strip() for host in hosts if host.strip()),
         )
     )
 
 
 async def home_workspace(application: Application) -> WorkspaceId:
     """The workspace this installation began with, made at the first start."""
-    async with application.database.directory() as tx:
+    return await home_of(application.database, application.settings)
+
+
+async def home_of(database: Database, settings: Settings) -> WorkspaceId:
+    """The same, where no more than the database is there."""
+    async with database.directory() as tx:
         known = await agents.list_workspaces(tx)
         if known:
-            named = [row.id for row in known if row.name == application.settings.workspace]
+            named = [row.id for row in known if row.name == settings.workspace]
             return named[0] if named else known[0].id
-        return await agents.put_workspace(tx, application.settings.workspace)
+        return await agents.put_workspace(tx, settings.workspace)
+
+
+async def every_workspace(application: Application) -> list[WorkspaceId]:
+    """Every workspace of this installation."""
+    async with application.database.directory() as tx:
+        return [row.id for row in await agents.list_workspaces(tx)]
 
 
 async def first_token(application: Application) -> str | None:
@@ -282,7 +366,7 @@ async def first_token(application: Application) -> str | None:
     text = await tokens.create(
         application.database,
         workspace,
-        principal=OWNER,
+        principal=INSTALLATION,
         role=Role.OWNER,
         name="first start",
         by=SYSTEM,
@@ -294,20 +378,26 @@ async def first_token(application: Application) -> str | None:
     return text
 
 
+async def first_link(application: Application, token: str) -> str:
+    """The address that logs a browser on this machine in as the holder of the first token, once."""
+    workspace = await home_workspace(application)
+    secret = await login.make_link(application.database, workspace, token.split("_")[2], by=SYSTEM)
+    return f"{application.settings.url}/login/link/{secret}"
+
+
 async def apply_files(application: Application, files: Sequence[NamedText]) -> list[Applied]:
-    """Apply manifests as the installation itself: all of them, or none.
+    """Apply manifests as the installation itself; what widens rights waits for a person.
 
     Raises:
         Invalid
     """
     workspace = await home_workspace(application)
     async with application.database.transaction(workspace) as tx:
-        by = await principals.ensure_service(tx, workspace, OWNER)
+        by = await principals.ensure_service(tx, workspace, INSTALLATION)
     return await manifests.apply_files(
         application.database,
         workspace,
         [ManifestFile(name=file.name, text=file.text) for file in files],
         world=application.world,
-        by=by,
-        who=SYSTEM,
+        proposal=Proposal(by=by, who=SYSTEM, origin="up"),
     )

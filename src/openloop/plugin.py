@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from openloop.domain.errors import Misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from openloop.domain.audience import PlaceClass
+    from openloop.domain.facts import Access
+    from openloop.domain.groups import GroupMembers
+    from openloop.domain.resources import ResourceKind
+    from openloop.domain.sinks import SinkValue
     from openloop.domain.surface import (
         Accepted,
         Card,
@@ -70,6 +75,13 @@ class Surface(Protocol):
         """
         ...
 
+    async def audience(self, place: Place) -> PlaceClass:
+        """Who can read in a place, as the platform says; remembered for 60 seconds at most.
+
+        Raises an error of ours where that cannot be found out: nothing is assumed.
+        """
+        ...
+
     async def find_place(self, name: str) -> Place | None:
         """The place that people call `name` (`#dev-platform`), by stable id."""
         ...
@@ -87,6 +99,15 @@ class Surface(Protocol):
         ...
 
 
+@runtime_checkable
+class GroupSource(Protocol):
+    """A surface whose groups can be mirrored; not every platform has any."""
+
+    async def group_members(self, group_id: str) -> GroupMembers:
+        """Who is in a group now; raises an error of ours where the platform does not say."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """One thing an agent may do.
@@ -95,6 +116,11 @@ class Tool:
     `resource` the thing it touches (`acme/platform`), compared with the manifest before anything
     is called. `render` shows a call to people from its arguments alone. `look_up` says what became
     of a write whose answer was lost: a result where that is certain, else None.
+
+    `resource_kind` says under which key of a manifest the resource is granted. `sinks` are the
+    arguments that decide whom a call reaches (recipients, targets, hosts): their names, or what
+    makes values of them. A write that declares none is never let through by a standing rule unless
+    every one of its arguments was typed by a requester; one that has none says `()`.
 
     `call` raises `TryLater` where nothing was sent and `AmbiguousEffect` where it may have been.
     """
@@ -107,17 +133,26 @@ class Tool:
     call: Callable[[Arguments, CallContext], Awaitable[ToolResult]]
     render: Callable[[Arguments], Card]
     resource: Callable[[Arguments], str] | None = None
+    resource_kind: ResourceKind = "repo"
+    sinks: Sequence[str] | Callable[[Arguments], Sequence[SinkValue]] | None = None
     look_up: Callable[[Arguments, CallContext], Awaitable[ToolResult | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolset:
-    """The tools of one integration under one name; a model sees `name__tool`."""
+    """The tools of one integration under one name; a model sees `name__tool`.
+
+    `may` asks the service whether somebody (by their id there) may read or write a resource, and
+    `audience` who can read it. Both are remembered for 60 seconds at most, and raise where the
+    service does not say. Without `may`, nobody has rights of their own at this service.
+    """
 
     name: str
     tools: Sequence[Tool]
     check: Callable[[], Awaitable[Sequence[Finding]]]
     aclose: Callable[[], Awaitable[None]]
+    may: Callable[[str, str, Access], Awaitable[bool]] | None = None
+    audience: Callable[[str], Awaitable[PlaceClass]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Settings of the installation, from the environment and `.env`; every problem is listed at once.
 
 Integrations and model providers read their own variables (`SLACK_...`, `OPENAI_API_KEY`); what is
-here belongs to OpenLoop itself. The environment wins over `.env`.
+here belongs to OpenLoop itself. The environment wins over `.env`. A value may say where it is to be found
+(`secretref://...`), rather than being it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,39 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from openloop.domain.errors import Misconfigured
+from openloop.domain.redaction import Redactor, secret_values
+from openloop.runtime.secret_references import follow
 from openloop.storage.embedded import default_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openloop.domain.secret import SecretRef
+    from openloop.runtime.secret_references import Followed
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+# Read in here, or before the database is open.
+_NEVER_STORED = frozenset(
+    {
+        "DATABASE_URL",
+        "OPENLOOP_GATEWAY_TOKEN",
+        "OPENLOOP_GATEWAY_URL",
+        "OPENLOOP_HOME",
+        "OPENLOOP_SECRETS_KEY",
+        "OPENLOOP_WORKSPACE",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where things are and how they are reached. `environ` is the environment with `.env` in it."""
+    """Where things are and how they are reached.
+
+    `given` is the environment with `.env` in it; `environ` is the same with its references followed,
+    and without the variables of stored secrets (`references` has them all). `redactor` knows every value that is
+    secret, and learns those that are read later.
+    """
 
     home: Path
     database_url: str | None
@@ -38,12 +61,33 @@ class Settings:
     gateway_token: str | None
     concurrency: int
     log_level: str
+    audit_checkpoints: tuple[str, ...] = ()
+    audit_key: Path | None = None
+    secrets_key: Path | None = None
     environ: Mapping[str, str] = field(repr=False)
+    given: Mapping[str, str] = field(repr=False)
+    references: Mapping[str, SecretRef] = field(default_factory=dict[str, "SecretRef"])
+    redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
 
     @property
     def gateway_socket(self) -> Path:
         """The unix socket of the model gateway, where it is not deployed apart."""
         return self.home / "run" / "gateway.sock"
+
+    @property
+    def signing_key(self) -> Path:
+        """The key that signs the audit's checkpoints."""
+        return self.audit_key or self.home / "audit" / "signing-key"
+
+    @property
+    def master_keys(self) -> Path:
+        """The file of the keys that wrap stored secrets."""
+        return self.secrets_key or self.home / "secrets" / "master-keys"
+
+    @property
+    def stored_references(self) -> dict[str, str]:
+        """Variables whose secret is stored, with the name that it has there."""
+        return {name: ref.name for name, ref in self.references.items() if ref.store == "store"}
 
     @property
     def token_file(self) -> Path:
@@ -70,8 +114,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         Misconfigured: with every problem, one sentence each
     """
-    environ = read_environment() if environ is None else environ
-    problems: list[str] = []
+    given = read_environment() if environ is None else environ
+    followed = follow(given, never_stored=_NEVER_STORED)
+    environ = followed.environ
+    problems = list(followed.problems)
     database_url = environ.get("DATABASE_URL") or None
     if database_url and urlsplit(database_url).scheme not in ("postgresql", "postgres"):
         problems.append("DATABASE_URL must begin with postgresql://")
@@ -112,8 +158,26 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         gateway_token=gateway_token,
         concurrency=concurrency,
         log_level=level,
+        audit_checkpoints=tuple(_listed(environ.get("OPENLOOP_AUDIT_CHECKPOINTS", ""))),
+        audit_key=_path(environ.get("OPENLOOP_AUDIT_KEY")),
+        secrets_key=_path(environ.get("OPENLOOP_SECRETS_KEY")),
         environ=environ,
+        given=given,
+        references=followed.references,
+        redactor=_redactor(followed),
     )
+
+
+def _redactor(followed: Followed) -> Redactor:
+    return Redactor([*followed.values, *secret_values(followed.environ)])
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _number(

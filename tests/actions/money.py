@@ -6,16 +6,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from openloop.actions import endings, model_calls
+from openloop.actions.model_calls import ModelCall
 from openloop.domain.model import ModelReply
 from openloop.domain.pricing import ModelFacts, Price
-from openloop.storage import budgets
+from openloop.storage import accounts
 from tests import make
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
     from openloop.actions.claims import Work
     from openloop.actions.model_calls import Begun
-    from openloop.storage.budgets import Limits
+    from openloop.domain.budget import Limits
     from openloop.storage.database import Transaction
     from tests.make import Stage
 
@@ -42,10 +43,7 @@ async def begin(
 ) -> Begun:
     """Reserve for the first model call of a claimed run."""
     assert work.run is not None
-    return await model_calls.begin(
-        stage.database,
-        work,
-        work.run,
+    call = ModelCall(
         seq=1,
         facts=facts,
         input_tokens=input_tokens,
@@ -56,12 +54,13 @@ async def begin(
         taken=[message.id for message in work.unread],
         status=None,
     )
+    return await model_calls.begin(stage.database, work, work.run, call)
 
 
 async def open_rows(tx: Transaction, stage: Stage, work: Work) -> None:
     """Make the budget rows of a claimed run."""
     assert work.run is not None
-    await budgets.open_rows(tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id)
+    await accounts.open_rows(tx, stage.workspace, agent_id=work.run.agent_id, run_id=work.run.id)
 
 
 def used(input_tokens: int, output_tokens: int) -> ModelReply:

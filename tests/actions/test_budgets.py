@@ -72,7 +72,7 @@ async def test_fifty_calls_at_once_get_what_the_budget_affords(stage: Stage, axi
     assert len(admitted) == 5
     assert {each.reserved_usd for each in admitted} == {CALL}
     assert len(refused) == 45, begun
-    assert {each.axis for each in refused} == {axis}
+    assert {each.tight.axis for each in refused} == {axis}
     assert max(highest, default=0) <= Decimal("5.7")
     rows = await stage.budgets()
     assert rows[axis].reserved_usd == CALL * 5
@@ -215,7 +215,7 @@ async def test_under_256_tokens_nothing_is_reserved(
         return
     with pytest.raises(BudgetExhausted) as refused:
         await begin(stage, work, make.limits(run=limit))
-    assert refused.value.axis == "run"
+    assert refused.value.tight.axis == "run"
     assert (await stage.budgets())["run"].reserved_usd == 0
     async with stage.tx() as tx:
         assert await tx.value("SELECT count(*) FROM reservations") == 0

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from openloop.actions import calls, claims, effects, endings, model_calls
-from openloop.domain.errors import LostClaim
+from openloop.actions import claims
 from openloop.domain.ids import new_id
 from openloop.domain.run import RunState
 from openloop.domain.surface import Say
-from openloop.domain.tool import ToolResult
 from openloop.runtime import turn
 from openloop.runtime.worker import Worker
 from openloop.storage import conversations
@@ -22,31 +19,9 @@ from tests.runtime.fakes import reply
 from tests.waiting import until, until_someone_waits_for
 
 if TYPE_CHECKING:
-    from openloop.actions.claims import Work
-    from openloop.actions.model_calls import Begun
     from openloop.domain.conversation import ConversationRef
     from openloop.domain.surface import Op, Receipt, Thread
     from tests.make import Clock, Stage
-
-
-async def begin(stage: Stage, work: Work, *, seq: int = 1) -> Begun:
-    """Begin the first model call of a claimed run."""
-    assert work.run is not None
-    assert work.governing is not None
-    return await model_calls.begin(
-        stage.database,
-        work,
-        work.run,
-        seq=seq,
-        facts=stage.kit().prices(work.governing.workspace).get(make.MODEL),
-        input_tokens=100,
-        output_limit=1000,
-        limits=make.limits(run="5"),
-        context={"system": "s", "request": "r"} if seq == 1 and not work.steps else None,
-        steering=[],
-        taken=[message.id for message in work.unread],
-        status=None,
-    )
 
 
 async def test_of_two_workers_one_gets_the_conversation(stage: Stage) -> None:
@@ -120,105 +95,6 @@ async def overtaken(stage: Stage, ref: ConversationRef) -> None:
     """Declare whoever holds the conversation dead, and let another worker take it."""
     await stage.lapse(ref)
     await stage.claim(ref)
-
-
-async def everything(stage: Stage) -> list[object]:
-    """Every row that a run could have written, for comparison."""
-    tables = ("runs", "steps", "messages", "approvals", "outbox", "budgets", "reservations")
-    async with stage.tx() as tx:
-        found: list[object] = [
-            await tx.tuples(f"SELECT * FROM {table} ORDER BY 1, 2, 3")  # noqa: S608
-            for table in (*tables, "memories", "audit_events")
-        ]
-    return found
-
-
-async def test_a_worker_that_was_declared_dead_begins_no_model_call(stage: Stage) -> None:
-    ref = await stage.mention()
-    work = await stage.claim(ref)
-    await overtaken(stage, ref)
-    before = await everything(stage)
-
-    with pytest.raises(LostClaim):
-        await begin(stage, work)
-
-    assert await everything(stage) == before
-
-
-@pytest.mark.parametrize("what", ["answer", "plan", "fail", "end", "park", "look_again"])
-async def test_a_worker_that_was_declared_dead_writes_nothing(stage: Stage, what: str) -> None:
-    ref = await stage.mention()
-    work = await stage.claim(ref)
-    begun = await begin(stage, work)
-    run = await stage.run_of(ref)
-    await overtaken(stage, ref)
-    before = await everything(stage)
-    said, cost = reply("late"), Decimal("0.001")
-    database = stage.database
-
-    actions = {
-        "answer": lambda: endings.answer(
-            database, work, run, begun=begun, reply=said, cost_usd=cost, say=None, status=None
-        ),
-        "plan": lambda: calls.plan(
-            database,
-            stage.configuration,
-            work,
-            run,
-            begun=begun,
-            reply=said,
-            cost_usd=cost,
-            judge=lambda _: [],
-        ),
-        "fail": lambda: model_calls.fail(
-            database, work, run, begun.reservation_id, sent=True, code="model_unavailable"
-        ),
-        "end": lambda: endings.end(
-            database, work, run, RunState.FAILED, outcome="failed", by=work.agent
-        ),
-        "park": lambda: claims.park(database, work, run, wake_at=None),
-        "look_again": lambda: claims.look_again(database, stage.configuration, work),
-    }
-    with pytest.raises(LostClaim):
-        await actions[what]()
-
-    assert await everything(stage) == before
-
-
-@pytest.mark.parametrize("what", ["begin", "finish", "refuse", "expire", "put_back", "unknown"])
-async def test_a_worker_that_was_declared_dead_makes_no_effect(stage: Stage, what: str) -> None:
-    ref, token = await stage.hold()
-    await stage.press("approve", by="anna", token=token)
-    work = await stage.claim(ref)
-    assert work.run is not None
-    run, [approval] = work.run, work.approvals
-    step = next(step for step in work.steps if step.seq == approval.step_seq)
-    await overtaken(stage, ref)
-    before = await everything(stage)
-    database, done = stage.database, ToolResult.done("x")
-
-    actions = {
-        "begin": lambda: effects.begin(
-            database,
-            stage.configuration,
-            work,
-            run,
-            step,
-            approval,
-            recheck=lambda _, __: None,
-        ),
-        "finish": lambda: effects.finish(database, work, run, step, done, approval=approval),
-        "refuse": lambda: effects.refuse(database, work, run, step, approval),
-        "expire": lambda: effects.expire(database, work, run, approval),
-        "put_back": lambda: effects.put_back(database, work, run, step, approval),
-        "unknown": lambda: effects.mark_unknown(
-            database, stage.configuration, work, run, step, approval
-        ),
-    }
-    with pytest.raises(LostClaim):
-        await actions[what]()
-
-    assert await everything(stage) == before
 
 
 async def test_a_late_worker_does_not_let_go_of_what_another_holds(stage: Stage) -> None:

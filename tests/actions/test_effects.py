@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -14,7 +14,7 @@ from openloop.actions.cancel import cancel
 from openloop.actions.vote import vote
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
-from openloop.domain.errors import LostClaim, NotAnApprover
+from openloop.domain.errors import LostClaim
 from openloop.domain.ids import new_id
 from openloop.domain.run import RunState
 from openloop.domain.surface import Settle
@@ -24,7 +24,7 @@ from tests.actions.deciding import approved, decide, unknown, whispers, without_
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
-    from openloop.domain.approval import Decision
+    from openloop.domain.approval import Approval, Decision
     from openloop.domain.conversation import ConversationRef
     from tests.make import Clock, Stage
 
@@ -45,16 +45,44 @@ async def assert_stale(stage: Stage, ref: ConversationRef, because: str) -> None
     assert "effect.intended" not in await stage.kinds()
 
 
+async def assert_asked_anew(stage: Stage, ref: ConversationRef, because: str) -> None:
+    """The call is not made, the old card says why, and people are asked by the rules of now."""
+    await stage.work(ref)
+    stale, anew = await stage.approvals(ref)
+    assert stage.tracker.writes == []
+    assert (stale.state, anew.state) == (ApprovalState.STALE, ApprovalState.PENDING)
+    assert because in stale.reason
+    assert stage.surface.settled[-1].outcome.startswith("Stale: ")
+    assert len(stage.surface.cards) == 2
+    assert (await stage.run_of(ref)).state is RunState.WAITING
+    assert "effect.intended" not in await stage.kinds()
+
+
+async def assert_open_again(stage: Stage, ref: ConversationRef, because: str) -> None:
+    """The call is not made: its votes count no more, and whoever may now is asked again."""
+    await stage.work(ref)
+    [approval] = await stage.approvals(ref)
+    assert stage.tracker.writes == []
+    assert approval.state is ApprovalState.PENDING
+    assert because in approval.reason
+    assert stage.surface.settled[-1].outcome.startswith("Open again: ")
+    assert "effect.intended" not in await stage.kinds()
+
+    await stage.press("approve", by="priya")
+    await stage.work(ref)
+    assert len(stage.tracker.writes) == 1
+
+
 async def test_an_approver_who_left_the_group_approved_nothing(stage: Stage) -> None:
     ref = await approved(stage)
     await stage.revise_workspace({"groups": {"maintainers": ["@priya"]}})
-    await assert_stale(stage, ref, "not an approver any more")
+    await assert_open_again(stage, ref, "the vote of anna does not count any more")
 
 
 async def test_an_approver_who_left_the_workspace_approved_nothing(stage: Stage) -> None:
     ref = await approved(stage)
     await without_anna(stage)
-    await assert_stale(stage, ref, "not an approver any more")
+    await assert_open_again(stage, ref, "the vote of anna does not count any more")
 
 
 async def test_an_agent_that_lost_the_permission_does_nothing(stage: Stage) -> None:
@@ -75,7 +103,7 @@ async def test_other_approvers_void_what_was_approved(stage: Stage) -> None:
     ref = await approved(stage)
     rules = {"require_for": ["github.issues:write"], "approvers": ["@maintainers", "@ben"]}
     await stage.revise({"approvals": rules})
-    await assert_stale(stage, ref, "approvers changed")
+    await assert_asked_anew(stage, ref, "demands changed")
 
 
 async def test_a_changed_tool_voids_what_was_approved(stage: Stage) -> None:
@@ -83,7 +111,7 @@ async def test_a_changed_tool_voids_what_was_approved(stage: Stage) -> None:
     [tool, *others] = stage.tracker.toolset().tools
     changed = replace(tool, description="Open an issue, and close all others.")
     stage.registry = make.registry_of(changed, *others)
-    await assert_stale(stage, ref, "tool_digest changed")
+    await assert_asked_anew(stage, ref, "tool changed")
 
 
 async def test_a_tool_that_is_gone_voids_what_was_approved(stage: Stage) -> None:
@@ -168,20 +196,20 @@ async def test_a_retry_looks_once_more_before_it_repeats(stage: Stage) -> None:
 async def test_twenty_executors_use_an_approval_up_once(stage: Stage) -> None:
     ref = await approved(stage)
     approval = await stage.approval(ref)
-    used = await asyncio.gather(*(_consume(stage, approval.id, approval.hash) for _ in range(20)))
+    used = await asyncio.gather(*(_consume(stage, approval) for _ in range(20)))
     assert sum(used) == 1
 
 
-async def _consume(stage: Stage, id: Any, hash: str) -> bool:
+async def _consume(stage: Stage, approval: Approval) -> bool:
     async with stage.tx() as tx:
-        return await approvals.consume(tx, id, hash=hash)
+        return await approvals.consume(tx, approval)
 
 
 async def test_an_approval_is_for_its_own_bytes(stage: Stage) -> None:
     ref = await approved(stage)
     approval = await stage.approval(ref)
-    assert not await _consume(stage, approval.id, "0" * 64)
-    assert await _consume(stage, approval.id, approval.hash)
+    assert not await _consume(stage, replace(approval, hash="0" * 64))
+    assert await _consume(stage, approval)
 
 
 @pytest.mark.parametrize("action", ["approve", "deny"])
@@ -193,7 +221,7 @@ async def test_an_intent_needs_an_approval_that_is_open(stage: Stage, action: De
     [approval] = work.approvals
     step = next(step for step in work.steps if step.seq == approval.step_seq)
     if action == "approve":
-        assert await _consume(stage, approval.id, approval.hash)
+        assert await _consume(stage, approval)
 
     with pytest.raises(LostClaim):
         await effects.begin(
@@ -265,15 +293,13 @@ async def test_every_rendered_copy_is_settled(stage: Stage) -> None:
     approval = await stage.approval(ref)
     work = await stage.claim_by_force(ref)
     async with stage.tx() as tx:  # the card is shown a second time
-        governing, run = work.governing, work.run
-        assert governing is not None
-        assert run is not None
-        await make.put_card(tx, work, run, governing, approval, token="again")
+        assert work.run is not None
+        await make.ask_again(tx, work, work.run, approval)
     await stage.lapse(ref)
     await stage.work(ref)
     assert len(stage.surface.cards) == 2
 
-    await stage.press("deny", by="anna", token=stage.surface.cards[0].buttons[0].token)
+    await stage.press("deny", by="anna")
     await stage.work(ref)
 
     rendered = {f"m-{key}" for key, op in stage.surface.posted.items() if op in stage.surface.cards}
@@ -440,7 +466,7 @@ async def test_two_held_calls_are_decided_one_by_one(stage: Stage) -> None:
     stage.models.turns = [reply("Two of them.", make.CREATE, second), reply("All done.")]
     ref = await stage.mention()
     await stage.work(ref)
-    one, two = (card.buttons[0].token for card in stage.surface.cards)
+    one, two = stage.tokens()
 
     await stage.press("deny", by="anna", token=two)
     await stage.work(ref)
@@ -451,16 +477,6 @@ async def test_two_held_calls_are_decided_one_by_one(stage: Stage) -> None:
     assert [issue["title"] for issue in stage.tracker.issues.values()] == ["Move to Postgres 16"]
     results = [m.content for m in stage.models.requests[-1].messages if m.role == "tool"]
     assert ["rejected" in result for result in results] == [False, True]
-
-
-async def test_an_approver_has_to_be_one_under_both_revisions(stage: Stage) -> None:
-    ref, _ = await stage.hold(await stage.mention(by="priya"))
-    await stage.revise(
-        {"approvals": {"require_for": ["github.issues:write"], "approvers": ["@ben"]}}
-    )
-    for who in ("ben", "anna"):
-        with pytest.raises(NotAnApprover):
-            await decide(stage, ref, "approve", by=who)
 
 
 async def test_no_one_is_found_behind_an_approval_that_is_not_there(stage: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +17,36 @@ from openloop.actions.intake import Intake
 from openloop.api.application import create_api
 from openloop.api.kit import ApiKit, Pace
 from openloop.domain.audit import SYSTEM
+from openloop.domain.errors import Unavailable
 from openloop.domain.principal import Role
 from openloop.integrations.console.surface import ConsoleSurface
 from openloop.models.client import GatewayClient
+from openloop.runtime import gate
+from openloop.runtime.builtin.memory import memory_toolset
 from openloop.storage.database import Database
-from tests import make
+from openloop.tools.registry import Registry
 from tests import manifests as manifests_of_tests
 from tests.api.fakes import HelloSurface
+from tests.runtime.fakes import FakeTracker
+from tests.staging import clock as clock
+from tests.staging import stage as stage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from fastapi import FastAPI
 
+    from openloop.domain.approval import Approval
     from openloop.domain.ids import WorkspaceId
     from openloop.plugin import Surface
     from tests.make import Stage
 
 HOST = "127.0.0.1:8000"
+
+
+async def nobody_edits(*_: Any, **__: Any) -> Approval:
+    """There is no gate beside this API: what edits need is tested in tests/actions."""
+    raise Unavailable("No gate is running beside this API")
 
 
 async def nothing_else() -> Mapping[str, str | None]:
@@ -50,7 +63,9 @@ def make_kit(database: Database, **changes: Any) -> ApiKit:
         "intake": Intake(database, configuration),
         "surfaces": surfaces,
         "world": manifests_of_tests.EverythingIsThere(),
+        "look_at": partial(gate.looked_at, Registry((FakeTracker().toolset(), memory_toolset()))),
         "models": GatewayClient(Path("/nonexistent/gateway.sock")),
+        "edit": nobody_edits,
         "ready_checks": nothing_else,
         "pace": Pace(poll_seconds=0.02),
         **changes,
@@ -117,12 +132,6 @@ async def person_token(
     return await tokens.create(
         database, workspace, principal=name, role=role, name="test", by=SYSTEM
     )
-
-
-@pytest.fixture
-async def stage(database: Database) -> Stage:
-    """A workspace with one agent in #DEV, and a runtime around it."""
-    return await make.stage(database)
 
 
 @pytest.fixture

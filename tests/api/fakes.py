@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from openloop.domain.audience import PlaceClass
 from openloop.domain.surface import Accepted, HttpReply, Place, Receipt, Rejected
 from tests import make
 
@@ -48,6 +49,9 @@ class HelloSurface:
 
     async def person(self, tenant: str, user_id: str) -> Person:
         raise NotImplementedError
+
+    async def audience(self, place: Place) -> PlaceClass:
+        return PlaceClass.INTERNAL
 
     async def find_place(self, name: str) -> Place | None:
         return None

@@ -28,7 +28,7 @@ async def served(api: Api) -> AsyncGenerator[httpx.AsyncClient]:
     await until(lambda: server.started)
     port = listener.getsockname()[1]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
             yield http
     finally:
         server.should_exit = True

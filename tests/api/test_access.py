@@ -15,6 +15,8 @@ from tests.api.access import OPEN, OPERATIONS, ROLES
 from tests.api.conftest import open_api
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
 
     from openloop.storage.database import Database
@@ -32,14 +34,24 @@ def operations(api: Api) -> dict[str, tuple[str, str]]:
     }
 
 
-async def ask(api: Api, operation: str, *, by: str | None) -> httpx.Response:
-    """Ask for an operation as the table says."""
+def request_of(
+    api: Api, operation: str, ids: Mapping[str, str] | None = None
+) -> tuple[str, str, dict[str, Any]]:
+    """How the table asks for an operation, maybe with other ids in its address."""
     method, path = operations(api)[operation]
     row = OPERATIONS[operation]
     query = {key[1:]: value for key, value in row.parameters.items() if key.startswith("?")}
-    for name, value in row.parameters.items():
+    for name, value in {**row.parameters, **(ids or {})}.items():
         path = path.replace(f"{{{name}}}", value)
-    return await api.call(method, path, by=by, json=row.body, params=query)
+    return method, path, {"json": row.body, "params": query}
+
+
+async def ask(
+    api: Api, operation: str, *, by: str | None, ids: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """Ask for an operation as the table says, or with other ids in its address."""
+    method, path, details = request_of(api, operation, ids)
+    return await api.call(method, path, by=by, **details)
 
 
 async def test_the_table_has_every_operation_of_the_document(api: Api) -> None:

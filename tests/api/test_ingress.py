@@ -216,13 +216,13 @@ async def test_while_the_database_is_away_the_answer_is_503(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
                 )
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     answer = await deliver(api, {"say": "hi", "key": "one"})
             finally:
                 boss.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1'.encode())
 
         assert answer.status_code == 503
-        await until(lambda: _is_taken(api), seconds=15)
+        await until(lambda: _is_taken(api), seconds=30)
 
     assert len(await stage.runs()) == 1
 

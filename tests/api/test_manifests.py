@@ -10,10 +10,11 @@ import pytest
 
 from openloop.actions import manifests
 from openloop.domain.audit import SYSTEM
+from openloop.domain.principal import Role
 from openloop.storage import agents, deliveries, principals
 from tests import make
 from tests import manifests as manifests_of_tests
-from tests.api.conftest import open_api
+from tests.api.conftest import open_api, person_token
 from tests.waiting import until_someone_waits_for
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 async def apply_files(api: Api, *texts: str, verb: str = "apply", **more: Any) -> httpx.Response:
     files = [{"name": f"{index}.yaml", "text": text} for index, text in enumerate(texts, 1)]
     return await api.post(f"/api/v1/manifests/{verb}", {"files": files}, **more)
+
+
+async def approve(api: Api, database: Database, stage: Stage, answer: httpx.Response) -> None:
+    """Let somebody else agree to what an apply has left waiting."""
+    (change,) = {each["change_id"] for each in answer.json()["results"]}
+    token = await person_token(database, stage.workspace, "priya", Role.OWNER)
+    voted = await api.post(f"/api/v1/changes/{change}/vote", {"decision": "approve"}, by=token)
+    assert voted.status_code == 200, voted.text
 
 
 def results(answer: httpx.Response) -> list[tuple[str, str, int, bool]]:
@@ -154,11 +163,11 @@ async def test_references_of_all_agents_are_checked_together(api: Api) -> None:
 
 async def test_an_agent_is_checked_against_the_workspace_that_comes_with_it(api: Api) -> None:
     people = {**make.WORKSPACE["people"], "carol": {"slack": "U0CAROL"}}
-    carol = {"approvals": {"require_for": [], "approvers": ["@carol"]}}
+    carol: dict[str, Any] = {"approvals": {"approvers": ["@carol"]}, "surfaces": []}
 
-    alone = await apply_files(api, make.agent_yaml(carol))
+    alone = await apply_files(api, make.agent_yaml(carol, name="second"))
     together = await apply_files(
-        api, make.agent_yaml(carol), make.workspace_yaml({"people": people})
+        api, make.agent_yaml(carol, name="second"), make.workspace_yaml({"people": people})
     )
 
     assert alone.json()["code"] == "manifest_refused"
@@ -214,14 +223,16 @@ async def test_a_place_has_one_agent(api: Api) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "place_taken")
 
 
-async def test_agents_swap_their_places_in_one_apply(api: Api) -> None:
+async def test_agents_swap_their_places_in_one_apply(
+    api: Api, database: Database, stage: Stage
+) -> None:
     def listening(name: str, channel: str) -> str:
         return make.agent_yaml({"surfaces": [{"type": "slack", "channel": channel}]}, name=name)
 
     await apply_files(api, listening("dev-platform", "#dev"), listening("second", "#ops"))
     swapped = await apply_files(api, listening("dev-platform", "#ops"), listening("second", "#dev"))
+    await approve(api, database, stage, swapped)
 
-    assert swapped.status_code == 200, swapped.text
     places = {
         agent["name"]: {b["container"] for b in agent["bindings"] if b["surface"] == "slack"}
         for agent in (await api.get("/api/v1/agents")).json()["items"]
@@ -273,14 +284,13 @@ async def test_of_two_workspace_manifests_at_once_the_second_is_told(
             stage.workspace,
             [manifests.ManifestFile(name="workspace.yaml", text=text)],
             world=manifests_of_tests.EverythingIsThere(),
-            by=applier.id,
-            who=SYSTEM,
+            proposal=manifests.Proposal(by=applier.id, who=SYSTEM),
         )
 
     async with database.transaction(stage.workspace) as tx:
         await agents.lock_workspace(tx, stage.workspace)
 
-        both = [asyncio.create_task(apply_budget(usd)) for usd in (300, 400)]
+        both = [asyncio.create_task(apply_budget(usd)) for usd in (150, 100)]
         await until_someone_waits_for(tx, waiters=2)
     done = await asyncio.gather(*both, return_exceptions=True)
 

@@ -228,11 +228,46 @@ async def test_usage_is_this_months_spend_against_its_limits(api: Api, stage: St
     assert Decimal(lines["agent"]["limit_usd"]) == 50
     for line in lines.values():
         assert (Decimal(line["settled_usd"]), Decimal(line["reserved_usd"])) == (spent, 0)
+        assert (line["settled_tokens"], line["reserved_tokens"], line["told_percent"]) == (
+            120,
+            0,
+            0,
+        )
+        assert Decimal(line["remaining_usd"]) == Decimal(line["limit_usd"]) - spent
+        assert spent <= Decimal(line["projected_usd"]) <= 31 * spent + Decimal("0.01")
     (model,) = usage["models"]
     assert (model["model"], model["calls"], model["input_tokens"]) == (make.MODEL, 1, 100)
     assert Decimal(model["cost_usd"]) == spent
     assert usage["month"] == f"{datetime.now(UTC):%Y-%m}-01"
     assert (await api.get("/api/v1/usage")).json()["models"] == usage["models"]
+
+
+async def test_usage_shows_every_axis_and_what_was_assumed(api: Api, stage: Stage) -> None:
+    person = {"daily_usd": 5, "daily_tokens": 100_000}
+    budget = {"monthly_usd": 200, "per_place": {"monthly_usd": 40}, "per_person": person}
+    await stage.revise_workspace({"budget": budget})
+    stage.models.turns = [make.reply("All done.", usage=None)]
+    await done(stage, "one", "root-1")
+    stage.models.turns = [make.reply("I will.", make.CREATE), make.reply("All done.")]
+    ref = await stage.mention(root="root-2")
+    await stage.work(ref)
+
+    usage = (await api.get("/usage")).json()
+
+    lines = {(line["axis"], line["span"]): line for line in usage["budgets"]}
+    assert set(lines) == {
+        ("workspace", "month"),
+        ("agent", "month"),
+        ("place", "month"),
+        ("principal", "day"),
+        ("run", "run"),
+    }
+    assert lines["place", "month"]["name"] == "slack #DEV"
+    assert lines["principal", "day"]["name"] == "ben"
+    assert lines["principal", "day"]["projected_usd"] is None
+    assert lines["run", "run"]["subject"] == str((await stage.run_of(ref)).id)
+    assert usage["assumed_calls"] == 1
+    assert Decimal(usage["assumed_usd"]) > Decimal("0.05")
 
 
 # --- agents --------------------------------------------------------------------------------------

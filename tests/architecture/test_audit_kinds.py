@@ -9,7 +9,10 @@ from openloop.domain.approval import ApprovalState
 from openloop.domain.run import RunState
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = "agent approval budget call click effect memory message model place run token workspace"
+FAMILIES = (
+    "agent approval audit brake budget call change checkpoint click config effect glass identity login "
+    "memory message model place principal run secret token workspace"
+)
 KIND = re.compile(rf"\b(?:{FAMILIES.replace(' ', '|')})\.[a-z_]+\b")
 
 # Two kinds are put together from a state.

@@ -136,6 +136,48 @@ def test_votes_are_sent_with_their_reason(
     assert ran.out.splitlines()[1].endswith("priya")
 
 
+def test_an_edit_sends_all_arguments_and_the_hash_of_what_was_read(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    path = f"/api/v1/approvals/{answers.APPROVAL_ID}"
+    connected.answer(f"GET {path}", answers.approval())
+    connected.answer(f"POST {path}/edit", answers.approval(edited_by_name="anna", round=2))
+
+    openloop(
+        *("approvals", "edit", answers.APPROVAL_ID, "--set", "title=Use Postgres 18"),
+        *("--set", 'labels=["db"]', "--remove", "repo", "--reason", "newer"),
+    )
+
+    assert connected.asked[1].json == {
+        "arguments": {"title": "Use Postgres 18", "labels": ["db"]},
+        "hash": "0" * 64,
+        "reason": "newer",
+    }
+
+
+def test_what_was_edited_is_decided_with_its_hash(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    vote = f"POST /api/v1/approvals/{answers.APPROVAL_ID}/vote"
+    connected.refuse(vote, 409, "approval_edited", "Somebody has edited this")
+
+    ran = openloop("approvals", "approve", answers.APPROVAL_ID, "--hash", "1" * 64)
+
+    assert connected.asked[0].json["hash"] == "1" * 64
+    assert ran.status == Exit.CONFLICT
+    assert f"openloop approvals get {answers.APPROVAL_ID}" in ran.err
+
+
+@pytest.mark.parametrize("word", ["withdraw", "break-glass"])
+def test_a_reason_is_needed(connected: FakeServer, openloop: OpenLoop, word: str) -> None:
+    path = f"/api/v1/approvals/{answers.APPROVAL_ID}/{word}"
+    connected.answer(f"POST {path}", answers.approval())
+
+    assert openloop("approvals", word, answers.APPROVAL_ID).status == Exit.USAGE
+    openloop("approvals", word, answers.APPROVAL_ID, "--reason", "it burns")
+    assert [asked.json for asked in connected.asked] == [{"reason": "it burns"}]
+
+
 def test_a_token_that_may_not_vote_is_told_what_is_needed(
     connected: FakeServer, openloop: OpenLoop
 ) -> None:
@@ -223,11 +265,21 @@ def test_agents_show_what_of_them_is_inactive(connected: FakeServer, openloop: O
 def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> None:
     line = {
         "axis": "agent",
+        "span": "month",
         "name": "assistant",
+        "on_exceeded": "block",
         "limit_usd": "10.000000",
+        "extra_usd": "0",
         "settled_usd": "1.250000",
         "reserved_usd": "0.750000",
         "overrun_usd": "0",
+        "remaining_usd": "8.000000",
+        "projected_usd": "2.50",
+        "limit_tokens": 5000,
+        "extra_tokens": 0,
+        "settled_tokens": 2300,
+        "reserved_tokens": 0,
+        "told_percent": 50,
     }
     model = {
         "agent": "assistant",
@@ -236,16 +288,38 @@ def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> 
         "input_tokens": 2000,
         "output_tokens": 300,
         "cost_usd": "1.25",
+        "assumed_calls": 1,
     }
-    free = {**line, "axis": "workspace", "name": "", "limit_usd": None}
-    answer = {"month": "2026-11-01", "budgets": [free, line], "models": [model]}
+    free = {
+        **line,
+        "axis": "workspace",
+        "name": "",
+        "limit_usd": None,
+        "remaining_usd": None,
+        "limit_tokens": None,
+        "told_percent": 0,
+    }
+    day = {**line, "axis": "principal", "span": "day", "name": "ben", "projected_usd": None}
+    answer = {
+        "month": "2026-11-01",
+        "budgets": [free, line, day],
+        "models": [model],
+        "assumed_calls": 1,
+        "assumed_usd": "0.40",
+    }
     connected.answer("GET /api/v1/usage", answer)
 
-    lines = openloop("usage").out.splitlines()
+    ran = openloop("usage")
+    lines = ran.out.splitlines()
 
-    assert lines[1].split() == ["workspace", "$1.25", "$0.75", "none"]
-    assert lines[2].split() == ["agent", "assistant", "$1.25", "$0.75", "$10.00", "$8.00"]
-    assert lines[5].split() == ["assistant", "scripted/assistant", "5", "2000", "300", "$1.25"]
+    spent = ["$1.25", "$0.75"]
+    assert lines[1].split() == ["workspace", "month", *spent, "none", "$2.50", "2,300"]
+    left = ["$10.00", "$8.00"]
+    told = ["50", "%", "2,300", "of", "5,000"]
+    assert lines[2].split() == ["agent", "assistant", "month", *spent, *left, "$2.50", *told]
+    assert lines[3].split() == ["person", "ben", "today", *spent, *left, *told]
+    assert lines[6].split() == ["assistant", "scripted/assistant", "5", "2000", "300", "$1.25", "1"]
+    assert "Usage assumed: nobody counted 1 calls" in ran.err
 
 
 def test_a_new_token_is_the_only_thing_on_standard_output(

@@ -154,7 +154,7 @@ def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
         waiting, _ = silent.accept()
         with waiting:
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
 
     assert process.returncode == Exit.INTERRUPTED
     assert err.endswith("openloop: interrupted\n")

@@ -47,11 +47,11 @@ async def supervised(
     )
     running = Supervised(child, parent_fd=reading, say=said.append)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield running, said
     finally:
         running.kill()
-        await asyncio.wait({running.keeping}, timeout=10)
+        await asyncio.wait({running.keeping}, timeout=30)
         os.close(reading)
         os.close(writing)
 
@@ -152,5 +152,27 @@ while True:
 
     os.close(writing)
 
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == (-signal.SIGTERM if heeds else 1)
+
+
+@pytest.mark.parametrize("role", ["serve", "worker", "gateway"])
+def test_a_child_whose_parent_is_gone_ends_before_it_reads_its_settings(
+    role: str, tmp_path: Path
+) -> None:
+    """It would import for seconds first where the machine is busy."""
+    reading, writing = os.pipe()
+    os.close(writing)
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "openloop", role, "--parent-fd", str(reading)],
+        pass_fds=[reading],
+        env={"OPENLOOP_HOME": str(tmp_path), "OPENLOOP_CONCURRENCY": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(reading)
+
+    assert (ran.returncode, ran.stderr) == (-signal.SIGTERM, "")

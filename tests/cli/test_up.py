@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,8 @@ import pytest
 from openloop.cli.failures import Exit
 from openloop.cli.processes.up import NICE
 from openloop.testing import processes
-from tests.cli.running import READY, Up, environ_of, wait_for
+from openloop.testing.homes import temporary_home
+from tests.cli.running import END_SECONDS, READY, SECONDS, Up, environ_of, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,16 +68,14 @@ def other_home() -> Iterator[Path]:
 
 
 def new_home() -> Iterator[Path]:
-    """A home with manifests and a scripted model; as root, Postgres runs as somebody else."""
-    folder = Path(tempfile.mkdtemp(prefix="openloop-up-"))
-    folder.chmod(0o711)
-    (folder / "manifests").mkdir()
-    (folder / "scripts").mkdir()
-    for name, text in MANIFESTS.items():
-        (folder / "manifests" / name).write_text(text)
-    (folder / "scripts" / "assistant.yaml").write_text(SCRIPT)
-    yield folder
-    shutil.rmtree(folder)
+    """A home with manifests and a scripted model."""
+    with temporary_home("openloop-up-") as folder:
+        (folder / "manifests").mkdir()
+        (folder / "scripts").mkdir()
+        for name, text in MANIFESTS.items():
+            (folder / "manifests" / name).write_text(text)
+        (folder / "scripts" / "assistant.yaml").write_text(SCRIPT)
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,7 @@ def command(up: Up, *arguments: str, stdin: str = "") -> subprocess.CompletedPro
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SECONDS,
         check=False,
         cwd=up.home,
         env={
@@ -110,7 +107,7 @@ def command(up: Up, *arguments: str, stdin: str = "") -> subprocess.CompletedPro
 
 
 def readiness(port: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status
@@ -203,9 +200,11 @@ def test_a_killed_child_is_started_again(up: Up) -> None:
         up.until(f"{role} ended (SIGKILL), starts again in 0.5 s")
 
     for role, pid in before.items():
-        wait_for(lambda r=role, p=pid: (n := up.role(r)) is not None and n.pid != p, seconds=20)
+        wait_for(
+            lambda r=role, p=pid: (n := up.role(r)) is not None and n.pid != p, seconds=SECONDS
+        )
     # The port stayed open meanwhile: this waits, and is not refused.
-    wait_for(lambda: readiness(up.port) == 200, seconds=20)
+    wait_for(lambda: readiness(up.port) == 200, seconds=SECONDS)
     # What was applied at the start is not applied again: it may have been changed since.
     assert "--apply" not in (up.role("serve") or pytest.fail("no serve")).command
 
@@ -215,7 +214,7 @@ def test_kill_9_of_it_leaves_nothing_running(up: Up) -> None:
 
     up.process.kill()
 
-    wait_for(lambda: not up.pids(), seconds=5)
+    wait_for(lambda: not up.pids(), seconds=END_SECONDS)
 
 
 def test_sigterm_stops_everything_in_order(other_home: Path) -> None:
@@ -250,8 +249,9 @@ def test_an_invalid_manifest_is_told_before_anything_is_served(home: Path) -> No
     assert "typo.yaml:6" in ran.stderr
 
 
-def test_every_wrong_setting_is_told_at_once(home: Path) -> None:
-    with Up(home, environ={"OPENLOOP_HOST": "192.0.2.1", "OPENLOOP_CONCURRENCY": "0"}) as up:
+def test_every_wrong_setting_is_told_at_once(other_home: Path) -> None:
+    wrong = {"OPENLOOP_HOST": "192.0.2.1", "OPENLOOP_CONCURRENCY": "0"}
+    with Up(other_home, environ=wrong) as up:
         assert up.ended() == Exit.INVALID
         assert "OPENLOOP_HOST=192.0.2.1" in up.said
         assert "OPENLOOP_CONCURRENCY" in up.said

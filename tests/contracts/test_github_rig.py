@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import pytest
@@ -23,26 +23,10 @@ from openloop.testing.rigs.github import (
 )
 from tests.contracts.github_shapes.caller import TOKEN, Caller
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 CREATE_ISSUE = "POST /repos/{owner}/{repo}/issues"
 GET_ISSUE = "GET /repos/{owner}/{repo}/issues/{issue_number}"
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[GitHubRig]:
-    async with GitHubRig(token=TOKEN) as rig:
-        rig.state.add_repository("acme/platform")
-        yield rig
-
-
-@pytest.fixture
-async def call(rig: GitHubRig) -> AsyncIterator[Caller]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        yield Caller(rig, http)
 
 
 async def test_issues_and_pulls_share_one_series_of_numbers(rig: GitHubRig, call: Caller) -> None:
@@ -317,7 +301,7 @@ async def test_it_runs_apart_and_is_steered_from_outside() -> None:
         env={**os.environ, "GITHUB_TOKEN": TOKEN},
     )
     try:
-        async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
             assert process.stdout is not None
             url = json.loads(await process.stdout.readline())["url"]
             headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -338,5 +322,5 @@ async def test_it_runs_apart_and_is_steered_from_outside() -> None:
         assert state["strays"] == []
     finally:
         process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await process.wait() == 0

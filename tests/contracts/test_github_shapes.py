@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
-import aiohttp
 import pytest
 
 from openloop.testing.rigs.faults import ServerError, TooMany
@@ -17,28 +16,15 @@ from openloop.testing.rigs.github import (
     SecondaryLimit,
 )
 from openloop.testing.rigs.github.operations import ROUTES
-from tests.contracts.github_shapes.caller import TOKEN, Caller
+from tests.contracts.github_shapes.caller import Caller
 from tests.contracts.github_shapes.oracle import Oracle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 GET_ISSUE = "GET /repos/{owner}/{repo}/issues/{issue_number}"
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-async def rig() -> AsyncIterator[GitHubRig]:
-    async with GitHubRig(token=TOKEN) as rig:
-        rig.state.add_repository("acme/platform")
-        yield rig
-
-
-@pytest.fixture
-async def call(rig: GitHubRig) -> AsyncIterator[Caller]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        yield Caller(rig, http)
 
 
 @pytest.fixture(scope="module")

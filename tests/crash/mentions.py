@@ -21,7 +21,7 @@ async def mentions(stage: Stage, count: int, text: str) -> list[Message]:
     return [await mention(stage, f"{number}: {text}") for number in range(count)]
 
 
-async def answered(stage: Stage, asked: list[Message], *, timeout_seconds: float = 45) -> None:
+async def answered(stage: Stage, asked: list[Message], *, timeout_seconds: float = 90) -> None:
     """Wait until every one of them has an answer.
 
     Raises:

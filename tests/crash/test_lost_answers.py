@@ -39,13 +39,13 @@ async def an_answer_lost_after_the_commit_is_found(stage: Stage) -> None:
 
 
 async def a_worker_killed_during_the_effect_finds_it(stage: Stage) -> None:
-    stage.github.faults.fail(CREATE, with_=Slow(seconds=3))
+    stage.github.faults.fail(CREATE, with_=Slow(seconds=30))
     request = await approved(stage, "Killed")
     slack, (card,) = stage.slack, stage.slack.replies_to(request)
     await stage.github.until(lambda: "Killed" in titles(stage))
     await slack.until(lambda: not slack.current(card).buttons)
     await stage.stack.kill("worker")
-    done = await stage.slack.reply_to(request, count=2, timeout_seconds=20)
+    done = await stage.slack.reply_to(request, count=2, timeout_seconds=60)
     assert "The issue is there." in done.text
     assert titles(stage) == ["Lost", "Killed"]
 
@@ -87,7 +87,7 @@ async def approved(stage: Stage, title: str, *, nothing_is_found: bool = False) 
 async def the_question(stage: Stage, request: Message) -> Message:
     """The card that asks what is true; the one that was approved has no buttons any more."""
     slack = stage.slack
-    asked = await slack.reply_to(request, count=2, timeout_seconds=20)
+    asked = await slack.reply_to(request, count=2, timeout_seconds=60)
     assert "Did this happen?" in asked.words
     assert [(button.action_id, button.label) for button in asked.buttons] == [
         ("happened", "It happened"),

@@ -45,7 +45,7 @@ async def test_mentions_during_an_outage_are_all_answered_once(home: Path) -> No
             while not down.done():
                 asked.append(await mention(stage, f"{len(asked)}: hello"))
                 await asyncio.wait([down], timeout=BETWEEN_SECONDS)
-            await stage.slack.settled(timeout_seconds=30)
+            await stage.slack.settled(timeout_seconds=60)
             refused = [d.status for d in stage.slack.deliveries if d.reason is not None]
             assert refused, "the outage met deliveries"
             assert set(refused) == {503}
@@ -66,7 +66,7 @@ async def _outage(postgres: EmbeddedPostgres) -> None:
 async def test_a_connection_cut_while_a_run_is_finished_leaves_nothing_stuck(stage: Stage) -> None:
     async with watching(stage.stack.home) as watch, watching(stage.stack.home) as lock:
         asked = await _cut_while_finishing(stage, watch, lock)
-        await answered(stage, [asked], timeout_seconds=20)
+        await answered(stage, [asked], timeout_seconds=60)
         await watch.until(
             "SELECT count(*) = 0 FROM conversations"
             " WHERE claimed_by IS NOT NULL OR wakes > handled OR wake_at IS NOT NULL"

@@ -28,7 +28,7 @@ class Watch:
         row = await (await self.connection.execute(sql)).fetchone()
         return None if row is None else row[0]
 
-    async def until(self, sql: LiteralString, *, timeout_seconds: float = 10) -> Any:
+    async def until(self, sql: LiteralString, *, timeout_seconds: float = 60) -> Any:
         """Wait until the first value is true; answers it.
 
         Raises:
@@ -42,12 +42,14 @@ class Watch:
 
 @asynccontextmanager
 async def watching(home: Path) -> AsyncGenerator[Watch]:
-    """Connect to the embedded Postgres of a home, which somebody else keeps up."""
+    """Connect to the embedded Postgres of a home, which stays up meanwhile."""
     embedded = EmbeddedPostgres(home)
     running = await asyncio.to_thread(embedded.start)
-    await asyncio.to_thread(embedded.leave)
-    async with await psycopg.AsyncConnection.connect(
-        running.superuser_dsn, autocommit=True
-    ) as connection:
-        await connection.execute("SET search_path = openloop, procrastinate")
-        yield Watch(connection)
+    try:
+        async with await psycopg.AsyncConnection.connect(
+            running.superuser_dsn, autocommit=True
+        ) as connection:
+            await connection.execute("SET search_path = openloop, procrastinate")
+            yield Watch(connection)
+    finally:
+        await asyncio.to_thread(embedded.leave)

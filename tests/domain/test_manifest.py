@@ -194,8 +194,9 @@ BAD_AGENTS = [
      "approvers_missing"),
     ("no approvers", '["@priya", "@maintainers"]', "[]", 16, 18, "approvers_missing"),
     ("agent memory", "scope: channel", "scope: agent", 8, 20, "manifest_not_supported_yet"),
-    ("on_exceeded", "exceeded: block", "exceeded: ask", 18, 63, "manifest_not_supported_yet"),
-    ("rules", "require_for:", "rules: []\n    require_for:", 16, 5, "manifest_not_supported_yet"),
+    ("on_exceeded", "exceeded: block", "exceeded: ask", 18, 63, "manifest_missing_key"),
+    ("unreached limit", "0.50", "0.50, daily_usd: 51", 18, 61, "manifest_invalid_value"),
+    ("quorum", "require_for:", "quorum: 2\n    require_for:", 16, 5, "manifest_not_supported_yet"),
     ("fallbacks", "routes:", "fallbacks: []\n    routes:", 11, 5, "manifest_not_supported_yet"),
     ("skills", "  tools:", "  skills: []\n  tools:", 13, 3, "manifest_not_supported_yet"),
     ("ambient", "  tools:", "  wake: [mention, ambient]\n  tools:", 13, 19,
@@ -394,3 +395,87 @@ def test_a_name_that_the_workspace_does_not_have_is_a_problem_with_a_line(
     (unlocated,) = manifest.check_references(loaded.manifest, workspace())
     assert (unlocated.code, unlocated.line) == (code, 0)
     assert str(unlocated).startswith("dev-platform: ")
+
+
+# --- rules, resources and the workspace's policy -------------------------------------------------
+
+RULE = "match: { permission: github.issues:write }, approvers: "
+IN_RULES = "require_for:", "rules: [{{ {} }}]\n    require_for:"
+
+
+def with_rules(rules: str) -> str:
+    return changed(IN_RULES[0], IN_RULES[1].format(rules))
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        (f'{RULE} ["@maintainers"], quorum: 0', "manifest_invalid_value"),
+        (f'{RULE} ["@maintainers"], quorum: 11', "manifest_invalid_value"),
+        (f'{RULE} ["@maintainers"], quorum: true', "manifest_wrong_type"),
+        (f"{RULE} []", "manifest_invalid_value"),
+        ("match: { permission: github.issues:write }", "manifest_missing_key"),
+        ('match: {}, approvers: ["@priya"]', "manifest_missing_key"),
+        ('match: { permission: github.issues }, approvers: ["@priya"]', "manifest_invalid_value"),
+        (f'{RULE} ["@priya"], may_edit: yes', "manifest_wrong_type"),
+        (f'{RULE} ["@priya"], quorom: 2', "manifest_unknown_key"),
+        (
+            f'{RULE} ["@priya"], expires_hours: 2, escalation: [{{ after_hours: 2, approvers: ["@priya"] }}]',
+            "manifest_invalid_value",
+        ),
+    ],
+)
+def test_a_rule_that_could_not_hold_is_refused(rules: str, code: str) -> None:
+    assert code in {problem.code for problem in refusals(with_rules(rules))}
+
+
+@pytest.mark.parametrize(
+    ("quorum", "approvers", "codes"),
+    [
+        (2, '["@maintainers"]', set[str]()),
+        (3, '["@maintainers"]', {"quorum_unreachable"}),
+        (2, '["@priya", "@leads"]', {"quorum_unreachable"}),
+        (2, '["@priya", "@ben"]', set[str]()),
+        (1, '["@nobody"]', {"name_unresolved"}),
+    ],
+)
+def test_no_rule_wants_more_votes_than_there_are_people(
+    quorum: int, approvers: str, codes: set[str]
+) -> None:
+    rules = f"{RULE} {approvers}, quorum: {quorum}"
+    found = manifest.check_references(agent(with_rules(rules)), workspace())
+    assert {problem.code for problem in found} == codes
+    policy = f"  policy: {{ rules: [{{ {rules} }}] }}\n"
+    if codes:
+        assert {problem.code for problem in refusals(WORKSPACE + policy)} == codes
+    else:
+        assert len(workspace(WORKSPACE + policy).spec.policy.rules) == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "path"),
+    [
+        ("resources: { acme/other: { visible_in: public } }, repos: [acme/api]", "resources"),
+        ("visible_in: everybody", "visible_in"),
+        ("requester_rights: all", "requester_rights"),
+        ('repos: ["*/*"]', "repos"),
+        ('repos: ["acme/pl*"]', "repos"),
+        ('hosts: ["*"]', "hosts"),
+        ('hosts: ["https://acme.example"]', "hosts"),
+    ],
+)
+def test_rights_of_what_is_not_granted_are_refused(tool: str, path: str) -> None:
+    text = changed(GITHUB, GITHUB.replace(" }", f", {tool} }}"))
+    assert any(path in problem.path for problem in refusals(text))
+
+
+def test_a_standing_rule_lies_within_its_grant() -> None:
+    granted = GITHUB.replace(" }", ', repos: ["acme/*"] }')
+    for repo, fits in (("acme/api", True), ("other/api", False)):
+        text = changed(GITHUB, granted).replace('"github.issues:write", ', "")
+        allow = f"allow: [{{ permission: github.issues:write, repos: [{repo}] }}]\n    approvers:"
+        text = text.replace("approvers:", allow)
+        if fits:
+            assert agent(text).spec.approvals.allow[0].links == "typed"
+        else:
+            assert {problem.code for problem in refusals(text)} == {"manifest_invalid_value"}

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from openloop.domain import (
+    agent_test,
     manifest,
     manifest_agent,
     manifest_problems,
@@ -75,7 +76,7 @@ def test_the_demo_differs_from_the_public_example_in_its_models_only() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(p for p in EXAMPLES.rglob("*.yaml") if p.parent.name != "scripts"),
+    sorted(p for p in EXAMPLES.rglob("*.yaml") if p.parent.name not in ("scripts", "tests")),
     ids=lambda path: path.name,
 )
 def test_every_example_is_valid_here_and_for_editors(path: Path) -> None:
@@ -88,6 +89,18 @@ def test_every_example_is_valid_here_and_for_editors(path: Path) -> None:
     jsonschema.validate(loaded.document.value, manifest_schema.schema(kind.capitalize()))
 
 
+@pytest.mark.parametrize(
+    "path", sorted((EXAMPLES / "tests").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_every_example_of_a_test_is_valid_here_and_for_editors(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("# yaml-language-server: $schema=../../schemas/agenttest.schema.json\n")
+    assert agent_test.is_test(text)
+    agent_test.load(text, name=path.name)
+    plain = strict_yaml.load(text, name=path.name).value
+    jsonschema.validate(plain, manifest_schema.schema("AgentTest"))
+
+
 @pytest.mark.parametrize("folder", [EXAMPLES, EXAMPLES / "demo"], ids=lambda path: path.name)
 def test_the_example_agents_find_everybody_in_the_example_workspaces(folder: Path) -> None:
     team = workspace(folder / "workspace.yaml")
@@ -96,7 +109,7 @@ def test_the_example_agents_find_everybody_in_the_example_workspaces(folder: Pat
         assert agent(path).models <= team.spec.prices.keys()
 
 
-@pytest.mark.parametrize("kind", ["Agent", "Workspace"])
+@pytest.mark.parametrize("kind", ["Agent", "Workspace", "AgentTest"])
 def test_the_schemas_in_the_repository_are_the_generated_ones(kind: str) -> None:
     """To write one anew: python -m openloop.domain.manifest_schema Agent > FILE."""
     kept = (ROOT / f"schemas/{kind.lower()}.schema.json").read_text()

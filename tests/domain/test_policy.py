@@ -8,30 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict, is_granted, judge, stricter
+from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict, is_granted, stricter
 from openloop.domain.tool import Effect
+from openloop.domain.verdict import Demand
 from tests import make
-
-WORKSPACE = make.workspace_manifest()
-WRITE = Call(
-    toolset="github", permission="issues:write", effect=Effect.WRITE, resource="acme/platform"
-)
-READ = Call(
-    toolset="github", permission="issues:read", effect=Effect.READ, resource="acme/platform"
-)
-
-
-def agent(*permissions: str, repos: list[str] | None = None, **approvals: Any) -> Any:
-    """An agent with these permissions and rules."""
-    tool: dict[str, Any] = {"name": "github", "type": "native", "permissions": list(permissions)}
-    if repos is not None:
-        tool["repos"] = repos
-    return make.agent_manifest(
-        {
-            "tools": [tool] if permissions else [],
-            "approvals": {"approvers": ["@maintainers"], **approvals},
-        }
-    )
+from tests.domain.judging import READ, WORKSPACE, WRITE, agent, judge
 
 
 def test_what_is_not_granted_is_denied() -> None:
@@ -169,8 +150,8 @@ def agents(draw: some.DrawFn) -> Any:
 
 VERDICTS: list[Verdict] = [
     Deny(rule="a", reason="no"),
-    Hold(rule="b", approvers=("@anna",), expires_hours=1),
-    Hold(rule="c", approvers=("@priya",), expires_hours=9),
+    Hold(rule="b", demands=(Demand(rule="b", approvers=("@anna",)),), expires_hours=1),
+    Hold(rule="c", demands=(Demand(rule="c", approvers=("@priya",)),), expires_hours=9),
     Allow(rule="d"),
 ]
 
@@ -181,10 +162,47 @@ def test_of_every_two_verdicts_the_stricter_wins(one: Verdict, other: Verdict) -
     assert strength(stricter(one, other)) == min(strength(one), strength(other))
 
 
-def test_of_two_holds_the_card_names_the_live_approvers_and_the_shorter_time() -> None:
+def test_of_two_holds_both_are_demanded_within_the_shorter_time() -> None:
     _, begun, live, _ = VERDICTS
+    assert isinstance(begun, Hold)
+    assert isinstance(live, Hold)
     both = stricter(begun, live)
-    assert both == Hold(rule="b; c", approvers=("@priya",), expires_hours=1)
+    demands = (*begun.demands, *live.demands)
+    assert both == Hold(rule="b; c", demands=demands, expires_hours=1, may_edit=False)
+    assert isinstance(both, Hold)
+    assert both.approvers == ("@anna", "@priya")
+
+
+def test_what_two_revisions_ask_alike_is_asked_once_wherever_it_is_written() -> None:
+    one = Hold(rule="r", demands=(Demand(rule="rules[0]", approvers=("@anna",)),), expires_hours=5)
+    moved = Hold(
+        rule="r", demands=(Demand(rule="rules[1]", approvers=("@anna",)),), expires_hours=5
+    )
+    twice = Hold(
+        rule="r",
+        demands=(Demand(rule="rules[1]", approvers=("@anna",), quorum=2),),
+        expires_hours=5,
+    )
+    assert stricter(one, moved) == one
+    both = stricter(one, twice)
+    assert isinstance(both, Hold)
+    assert [demand.quorum for demand in both.demands] == [1, 2]
+
+
+@pytest.mark.parametrize(("one", "other"), [(True, True), (True, False), (False, False)])
+def test_people_may_edit_only_where_both_revisions_let_them(one: bool, other: bool) -> None:  # noqa: FBT001
+    holds = [
+        Hold(
+            rule="r",
+            demands=(Demand(rule="r", approvers=("@anna",)),),
+            expires_hours=1,
+            may_edit=may,
+        )
+        for may in (one, other)
+    ]
+    both = stricter(*holds)
+    assert isinstance(both, Hold)
+    assert both.may_edit is (one and other)
 
 
 @settings(max_examples=60)
@@ -232,3 +250,59 @@ def test_without_a_grant_nothing_passes_and_without_a_rule_no_write(
     assert strength(without_rules) <= strength(verdict)
     if call.effect.leaves_us:
         assert strength(without_rules) < strength(Allow(rule=""))
+
+
+# --- resources -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "resource", "granted"),
+    [
+        ("acme/*", "acme/platform", True),
+        ("acme/*", "ACME/other", True),
+        ("acme/*", "acme2/platform", False),
+        ("acme/*", "acme/", False),
+        ("acme/*", "acme/a/b", False),
+        ("acme/platform", "acme/platform", True),
+        ("acme/platform", "acme/platform2", False),
+    ],
+)
+def test_a_pattern_grants_what_it_names(pattern: str, resource: str, granted: bool) -> None:  # noqa: FBT001
+    call = Call(toolset="github", permission="issues:read", effect=Effect.READ, resource=resource)
+    verdict = judge(call, agent("issues:read", repos=[pattern]), WORKSPACE)
+    assert isinstance(verdict, Allow) is granted
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "pattern", "resource", "granted"),
+    [
+        ("host", "hosts", "*.acme.example", "api.acme.example", True),
+        ("host", "hosts", "*.acme.example", "acme.example", False),
+        ("host", "hosts", "*.acme.example", "evilacme.example", False),
+        ("host", "hosts", "*.acme.example", ".acme.example", False),
+        ("host", "hosts", "acme.example", "API.acme.example", False),
+        ("host", "hosts", "acme.example", "ACME.example", True),
+        ("channel", "channels", "#dev", "dev", True),
+        ("channel", "channels", "#dev", "dev2", False),
+    ],
+)
+def test_channels_and_hosts_are_granted_like_repositories(
+    kind: Any,
+    key: str,
+    pattern: str,
+    resource: str,
+    granted: bool,  # noqa: FBT001
+) -> None:
+    tool = {"name": "web", "type": "native", "permissions": ["pages:read"], key: [pattern]}
+    manifest = make.agent_manifest({"tools": [tool], "approvals": {}})
+    call = Call(
+        toolset="web", permission="pages:read", effect=Effect.READ, resource=resource, kind=kind
+    )
+    assert isinstance(judge(call, manifest, WORKSPACE), Allow) is granted
+    without = make.agent_manifest(
+        {
+            "tools": [{key: value for key, value in tool.items() if key != f"{kind}s"}],
+            "approvals": {},
+        }
+    )
+    assert isinstance(judge(call, without, WORKSPACE), Deny)

@@ -61,7 +61,7 @@ class Served:
     parent: int
 
     def result(self) -> tuple[int, str]:
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=60)
         return self.process.returncode, out.strip()
 
 
@@ -111,7 +111,7 @@ def test_an_all_scripted_gateway_and_its_client_load_nothing_heavy(
             [sys.executable, "-c", ASK, str(short_folder)],
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=60,
             check=True,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": SOURCE},
         )

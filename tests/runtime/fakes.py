@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from openloop.domain.audience import PlaceClass
 from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater
 from openloop.domain.model import ModelReply, ToolCall, Usage
 from openloop.domain.surface import (
@@ -58,6 +59,8 @@ class FakeSurface:
     looked_up: list[str] = field(default_factory=list[str])
     kinds: dict[str, PersonKind] = field(default_factory=dict[str, "PersonKind"])
     names: dict[str, str] = field(default_factory=dict[str, str])
+    place_class: PlaceClass | Exception = PlaceClass.INTERNAL
+    audiences_asked: list[str] = field(default_factory=list[str])
     thread: list[ThreadMessage] = field(default_factory=list["ThreadMessage"])
     answers: list[Receipt | Literal["lost", "lost before"]] = field(
         default_factory=list["Receipt | Literal['lost', 'lost before']"]
@@ -103,6 +106,12 @@ class FakeSurface:
         kind = self.kinds.get(user_id, "member")
         name = self.names.get(user_id, user_id.removeprefix("U0").lower())
         return Person(id=user_id, name=name, kind=kind)
+
+    async def audience(self, place: Place) -> PlaceClass:
+        self.audiences_asked.append(place.container)
+        if isinstance(self.place_class, Exception):
+            raise self.place_class
+        return self.place_class
 
     async def find_place(self, name: str) -> Place | None:
         return Place(surface=self.name, tenant=TENANT, container=name.lstrip("#").upper())
@@ -199,6 +208,7 @@ class FakeTracker:
 
     issues: dict[str, Arguments] = field(default_factory=dict[str, "Arguments"])
     writes: list[str] = field(default_factory=list[str])
+    wanted: dict[str, Arguments] = field(default_factory=dict[str, "Arguments"])
     reads: list[str] = field(default_factory=list[str])
     look_ups: list[str] = field(default_factory=list[str])
     next: list[Literal["later", "lost", "lost before", "broken", "declined"] | None] = field(
@@ -210,6 +220,7 @@ class FakeTracker:
 
     async def create(self, arguments: Arguments, context: CallContext) -> ToolResult:
         self.writes.append(context.key)
+        self.wanted[context.key] = arguments
         if self.before is not None:
             await self.before(context.key)
         dial = self.next.pop(0) if self.next else None
@@ -267,6 +278,7 @@ class FakeTracker:
                     call=self.create,
                     render=_card("Open an issue"),
                     resource=_repo,
+                    sinks=(),
                     look_up=self.find,
                 ),
                 Tool(

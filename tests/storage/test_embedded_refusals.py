@@ -4,8 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -18,32 +17,10 @@ from openloop.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
-def new_home() -> Path:
-    """Not pytest's tmp_path: root's is private, and root's server runs as another user."""
-    return Path(tempfile.mkdtemp(prefix="openloop-test-"))
-
-
 @pytest.fixture
-def empty_home() -> Iterator[Path]:
-    home = new_home()
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    home = new_home()
-    postgres = EmbeddedPostgres(home)
-    postgres.start()
-    postgres.leave()
-    yield home
-    shutil.rmtree(home)
-
-
-@pytest.fixture
-def spoilable_home(home: Path, empty_home: Path) -> Path:
+def spoilable_home(made_home: Path, empty_home: Path) -> Path:
     """A copy in which files may be removed or replaced, but not written to: they are links."""
-    subprocess.run(["cp", "-al", f"{home}/.", str(empty_home)], check=True, timeout=30)
+    subprocess.run(["cp", "-al", f"{made_home}/.", str(empty_home)], check=True, timeout=30)
     return empty_home
 
 
@@ -86,20 +63,20 @@ def test_what_cannot_be_used_is_refused_and_left_as_it_is(
     assert sorted(spoilable_home.rglob("pgdata*/**/*")) == before
 
 
-def test_a_wrong_setting_is_named(home: Path) -> None:
+def test_a_wrong_setting_is_named(made_home: Path) -> None:
     with pytest.raises(EmbeddedPostgresError, match=r"unrecognized .* \"colour\""):
-        EmbeddedPostgres(home, settings={"colour": "red"}).start()
+        EmbeddedPostgres(made_home, settings={"colour": "red"}).start()
 
 
-def test_a_refused_start_can_be_repeated(home: Path) -> None:
-    postgres = EmbeddedPostgres(home)
-    version = home / "postgres/pgdata/PG_VERSION"
+def test_a_refused_start_can_be_repeated(made_home: Path) -> None:
+    postgres = EmbeddedPostgres(made_home)
+    version = made_home / "postgres/pgdata/PG_VERSION"
     right = version.read_text()
     version.write_text("16\n")
     try:
         with pytest.raises(EmbeddedPostgresError, match="made by PostgreSQL 16"):
             postgres.start()
-        share = watchdog.try_lock(home / "postgres" / watchdog.REFS, fcntl.LOCK_EX)
+        share = watchdog.try_lock(made_home / "postgres" / watchdog.REFS, fcntl.LOCK_EX)
         assert share is not None, "a refused start must not count as a user"
         os.close(share)
     finally:

@@ -1,7 +1,5 @@
 """The embedded Postgres: what its roles may do, and the databases that tests and dumps make."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +8,16 @@ import pytest
 from psycopg import errors
 
 from openloop.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, Running
+from tests.storage.conftest import new_home
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    # Not below pytest's tmp_path: root's is private, and root's server runs as another user.
-    home = Path(tempfile.mkdtemp(prefix="openloop-test-"))
-    postgres = EmbeddedPostgres(home)
-    postgres.start()
-    yield postgres
-    postgres.leave()
-    shutil.rmtree(home)
+    with new_home() as home:
+        postgres = EmbeddedPostgres(home)
+        postgres.start()
+        yield postgres
+        postgres.leave()
 
 
 @pytest.fixture

@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from openloop.actions import tokens
+from openloop.actions import sealing, secrets, tokens
 from openloop.domain.audit import SYSTEM
+from openloop.domain.audit_checkpoint import SigningKey
 from openloop.domain.principal import Role
-from openloop.storage import rows
+from openloop.storage import checkpoints, glasses, rows
 from openloop.storage.database import Database
 from tests import make
+from tests.actions.configuring import WIDER, Desk, waiting
+from tests.actions.identifying import identified
+from tests.actions.keeping import Keys
+from tests.audit.record import seal_all
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
     from tests.make import Stage
 
+APPEND_ONLY = {"audit_events", "audit_seals", "audit_checkpoints"}
 DIRECTORY = {"workspaces", "installations", "token_index", "schema_migrations"}
 
 
@@ -57,6 +63,36 @@ async def with_everything(stage: Stage) -> None:
                 "answer": rows.json({"text": "canary"}),
             },
         )
+        await glasses.add(
+            tx,
+            stage.workspace,
+            await stage.approval(ref),
+            by=anna.id,
+            reason="canary",
+            token_sha256=b"canary",
+            minutes=1,
+        )
+    await secrets.set_secret(
+        stage.database, stage.workspace, "canary", "canary", keys=Keys(), by=SYSTEM
+    )
+    await configure(stage)
+    await identified(stage)
+    await seal(stage)
+
+
+async def configure(stage: Stage) -> None:
+    """A change that waits, one that was decided, and a place that is synced."""
+    desk = Desk(database=stage.database, workspace=stage.workspace)
+    await desk.reject(waiting(await desk.apply(make.agent_yaml(WIDER))))
+    await desk.sync(make.agent_yaml(WIDER))
+
+
+async def seal(stage: Stage) -> None:
+    """Seal the audit, vouch for it, and begin to deliver it."""
+    await seal_all(stage.database, stage.workspace)
+    await sealing.make_checkpoint(stage.database, stage.workspace, SigningKey.new())
+    async with stage.tx() as tx:
+        await checkpoints.claim(tx, stage.workspace, "canary")
 
 
 async def test_no_row_of_another_workspace_is_seen_or_changed(database: Database) -> None:
@@ -78,7 +114,7 @@ async def test_no_row_of_another_workspace_is_seen_or_changed(database: Database
             assert seen == 0, table
         async with database.directory() as tx:
             assert await tx.value(f"SELECT count(*) FROM {table}") == 0, table  # noqa: S608  # pyright: ignore
-        if table == "audit_events":
+        if table in APPEND_ONLY:
             continue  # nobody at all may change those
         for statement in (
             f"UPDATE {table} SET workspace_id = workspace_id WHERE workspace_id = '{foreign}'",  # noqa: S608
@@ -121,6 +157,34 @@ async def test_no_row_points_at_another_workspace(database: Database) -> None:
                 """,
                 {"workspace": other.workspace, "run": run.id},
             )
+
+
+async def test_every_policy_lets_exactly_the_workspace_of_the_transaction_through(
+    stage: Stage,
+) -> None:
+    """Also those of migrations to come: what is not in the directory holds rows of workspaces."""
+    mine = "(workspace_id = (NULLIF(current_setting('openloop.workspace'::text, true), ''::text))::uuid)"
+    async with stage.tx() as tx:
+        found = await tx.tuples(
+            """
+            SELECT relname, relrowsecurity AND relforcerowsecurity, array_agg(DISTINCT p.qual),
+                   array_agg(DISTINCT p.with_check), array_agg(DISTINCT p.cmd), count(p.policyname)
+            FROM pg_class AS c LEFT JOIN pg_policies AS p
+                ON p.schemaname = 'openloop' AND p.tablename = relname
+            WHERE relnamespace = 'openloop'::regnamespace AND relkind IN ('r', 'p') GROUP BY 1, 2
+            """
+        )
+    kept = {name: rest for name, *rest in found if name not in DIRECTORY}
+    # What is only ever added to has a policy for each way in, and none for changing.
+    unlike = {
+        name: rest
+        for name, rest in kept.items()
+        if not rest[0]
+        or rest[1] not in ([mine], [mine, None])
+        or rest[2] not in ([mine], [mine, None])
+    }
+    assert unlike == {}
+    assert len(kept) > 30
 
 
 async def test_every_foreign_key_names_the_workspace(stage: Stage) -> None:

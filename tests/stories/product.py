@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import uvicorn
+from yarl import URL
 
 from openloop import app, settings
 from openloop.models.gateway import GatewayConfig, open_gateway
@@ -69,7 +70,11 @@ class Product:
     ) -> Answer:
         """Any request, with exactly these headers."""
         async with self.http.request(
-            method, self.url + path, json=json, data=body, headers=dict(headers or {})
+            method,
+            URL(self.url + path, encoded=True),  # exactly this path, also a bad one
+            json=json,
+            data=body,
+            headers=dict(headers or {}),
         ) as response:
             is_json = "json" in response.content_type
             return Answer(

@@ -92,7 +92,7 @@ async def vote(product: Product, token: str, approval: str) -> Answer:
 async def sent(product: Product, token: str, conversation: str, op: str) -> dict[str, Any]:
     """The first op of a kind in a conversation, once it is there."""
     headers = {"Authorization": f"Bearer {token}"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             heard = await product.send("GET", f"{SAY}/{conversation}/messages", headers=headers)
             for message in heard.body["messages"]:

@@ -64,7 +64,7 @@ async def start(home: Path, **environ: str) -> asyncio.subprocess.Process:
 async def played(home: Path, **environ: str) -> tuple[int | None, str]:
     """Play it to its end; the exit status and all it printed."""
     demo = await start(home, **environ)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         printed, _ = await demo.communicate()
     return demo.returncode, printed.decode()
 
@@ -116,7 +116,7 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
 ) -> None:
     demo = await start(home)
     assert demo.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         async for line in demo.stdout:
             if after in line.decode():
                 break
@@ -129,7 +129,7 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
 
 
 async def test_two_demos_play_side_by_side(home: Path) -> None:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(150):
         outcomes = await asyncio.gather(played(home), played(home))
     assert [status for status, _ in outcomes] == [0, 0], outcomes
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from openloop.actions.people import write_people
 from openloop.domain.agent import Inactive
 from openloop.domain.errors import Invalid
-from openloop.domain.ids import WorkspaceId
+from openloop.domain.ids import ChangeId, WorkspaceId
 from openloop.domain.manifest import check_references, digest
 from openloop.domain.manifest_agent import AgentManifest, NativeTool
-from openloop.domain.principal import Role
+from openloop.domain.probes import Widening
 from openloop.domain.surface import Place
-from openloop.storage import agents, audit, conversations, deliveries, principals
+from openloop.storage import agents, approvals, audit, conversations, deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +47,23 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What an apply came to."""
+    """What an apply came to. With a `change_id` it widens rights and waits for somebody else."""
 
     kind: str
     name: str
     revision: int
     changed: bool
     inactive: tuple[Inactive, ...] = ()
+    widenings: tuple[Widening, ...] = ()
+    change_id: ChangeId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a revision is written by: `name` (`cli`, `up`, `sync ...`), and the change it was."""
+
+    name: str = ""
+    change_id: ChangeId | None = None
 
 
 CONSOLE = "console"
@@ -79,7 +90,7 @@ async def apply_workspace(
     who: Who,
     slack_team: str | None = None,
 ) -> Applied:
-    """Make a Workspace manifest the live one: people, ids, roles.
+    """Make a Workspace manifest the live one: people, ids, roles. Nobody is asked: see `manifests`.
 
     `slack_team` is the installed Slack team where the manifest names none.
 
@@ -102,6 +113,7 @@ async def write_workspace(
     by: PrincipalId,
     who: Who,
     slack_team: str | None = None,
+    origin: Origin = Origin(),
 ) -> Applied:
     """`apply_workspace` in a transaction that holds the workspace's lock."""
     manifest = loaded.manifest
@@ -116,9 +128,17 @@ async def write_workspace(
         return Applied(kind="Workspace", name=name, revision=live.number, changed=False)
     number = (live.number if live is not None else 0) + 1
     await agents.add_workspace_revision(
-        tx, workspace, number=number, source=source, digest=fingerprint, by=by
+        tx,
+        workspace,
+        number=number,
+        source=source,
+        digest=fingerprint,
+        by=by,
+        origin=origin.name,
+        change_id=origin.change_id,
     )
-    await _write_people(tx, workspace, manifest)
+    await write_people(tx, workspace, manifest, slack_team=team or "", by=who)
+    await approvals.wake_waiting(tx, None)
     await audit.append(
         tx,
         workspace,
@@ -127,6 +147,8 @@ async def write_workspace(
         revision=number,
         digest=fingerprint,
         solo_mode=manifest.spec.solo_mode,
+        origin=origin.name,
+        change=origin.change_id,
     )
     return Applied(kind="Workspace", name=name, revision=number, changed=True)
 
@@ -135,34 +157,6 @@ async def _install(tx: Transaction, workspace: WorkspaceId, surface: str, tenant
     if await deliveries.install(tx, surface, tenant, workspace) != workspace:
         message = f"The {surface} installation {tenant} belongs to another workspace"
         raise Invalid(message, code="installation_taken")
-
-
-async def _write_people(
-    tx: Transaction, workspace: WorkspaceId, manifest: WorkspaceManifest
-) -> None:
-    roles: dict[str, set[Role]] = {name: set() for name in manifest.spec.people}
-    for role, references in manifest.spec.roles.items():
-        for reference in references:
-            for name in manifest.members(reference):
-                roles[name].add(Role(role))
-    await principals.deactivate_others(tx, list(roles))
-    for surface in ("slack", "github"):
-        await principals.clear_identities(tx, surface)
-    for name, person in manifest.spec.people.items():
-        principal = await principals.put(
-            tx, workspace, name=name, kind="person", roles=sorted(roles[name])
-        )
-        # The tenant stays open: a Slack user id is unique, and one team is installed.
-        for surface, external_id in (("slack", person.slack), ("github", person.github)):
-            if external_id is not None:
-                await principals.set_identity(
-                    tx,
-                    workspace,
-                    principal,
-                    surface=surface,
-                    tenant="",
-                    external_id=str(external_id),
-                )
 
 
 async def apply_agent(
@@ -176,7 +170,7 @@ async def apply_agent(
     by: PrincipalId,
     who: Who,
 ) -> Applied:
-    """Write a revision of an agent and make it the live one.
+    """Write a revision of an agent and make it the live one. Nobody is asked: see `manifests`.
 
     Refused with every problem: references that do not resolve, unknown prices, tools nobody has,
     places another agent answers in. Taken and shown as inactive: what only lacks configuration.
@@ -199,6 +193,7 @@ async def write_agent(
     source: str,
     by: PrincipalId,
     who: Who,
+    origin: Origin = Origin(),
 ) -> Applied:
     """`apply_agent` in a transaction that holds the workspace's lock."""
     manifest = loaded.manifest
@@ -220,7 +215,10 @@ async def write_agent(
         digest=fingerprint,
         inactive=inactive,
         by=by,
+        origin=origin.name,
+        change_id=origin.change_id,
     )
+    await approvals.wake_waiting(tx, agent_id)
     await audit.append(
         tx,
         workspace,
@@ -231,6 +229,8 @@ async def write_agent(
         revision=revision.number,
         digest=fingerprint,
         places=[f"{p.surface}:{p.container}" for p, _ in resolved.places],
+        origin=origin.name,
+        change=origin.change_id,
     )
     return Applied(
         kind="Agent", name=name, revision=revision.number, changed=True, inactive=inactive

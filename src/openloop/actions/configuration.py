@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from openloop.domain.errors import NotFound
+from openloop.domain.groups import with_members
 from openloop.domain.manifest import parse_agent, parse_workspace
-from openloop.storage import agents
+from openloop.storage import agents, groups
 
 if TYPE_CHECKING:
     from openloop.domain.ids import AgentId, RevisionId
     from openloop.domain.manifest_agent import AgentManifest
     from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.domain.pause import Pause
     from openloop.storage.agents import LiveIds
     from openloop.storage.database import Transaction
 
@@ -34,13 +36,7 @@ class Governing:
     live: AgentManifest
     workspace: WorkspaceManifest
     live_revision_id: RevisionId
-
-    def may_decide(self, name: str) -> bool:
-        """True where a person is an approver under both revisions, by the groups of now."""
-        return all(
-            any(name in self.workspace.members(ref) for ref in manifest.spec.approvals.approvers)
-            for manifest in (self.begun, self.live)
-        )
+    pause: Pause | None = None
 
 
 class Configuration:
@@ -49,6 +45,9 @@ class Configuration:
     def __init__(self) -> None:
         self._agents: OrderedDict[RevisionId, AgentManifest] = OrderedDict()
         self._workspaces: OrderedDict[RevisionId, WorkspaceManifest] = OrderedDict()
+        self._counted: OrderedDict[
+            RevisionId, tuple[dict[str, frozenset[str]], WorkspaceManifest]
+        ] = OrderedDict()
 
     async def governing(self, tx: Transaction, agent_id: AgentId, begun: RevisionId) -> Governing:
         """What decides a run of this agent that began under `begun`."""
@@ -62,9 +61,22 @@ class Configuration:
         return Governing(
             begun=await self._agent(tx, begun),
             live=await self._agent(tx, ids.agent_revision_id),
-            workspace=await self._workspace(tx, ids.workspace_revision_id),
+            workspace=await self._counting(tx, ids.workspace_revision_id),
             live_revision_id=ids.agent_revision_id,
+            pause=ids.pause,
         )
+
+    async def _counting(self, tx: Transaction, id: RevisionId) -> WorkspaceManifest:
+        """The Workspace manifest with the members that other systems name for its groups."""
+        found = await self._workspace(tx, id)
+        if not found.spec.access.slack_groups:
+            return found
+        members = await groups.list_members(tx)
+        known = self._counted.get(id)
+        if known is None or known[0] != members:
+            known = (members, with_members(found, members))
+            _keep(self._counted, id, known)
+        return known[1]
 
     async def workspace(self, tx: Transaction) -> WorkspaceManifest | None:
         """The Workspace manifest in force."""

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openloop.actions.calls import TOKEN_BYTES, as_output, hash_token, put_card
-from openloop.actions.requesters import is_requester
+import orjson
+
+from openloop.actions import asking
+from openloop.actions.calls import as_output
+from openloop.actions.cards import redraw
+from openloop.actions.judged import Changed
+from openloop.actions.voters import voters_of
+from openloop.actions.waiting import reopen, void
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import LostClaim
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind, StepState
-from openloop.domain.surface import Say, Settle
+from openloop.domain.surface import Say
 from openloop.domain.tool import ToolResult
-from openloop.storage import approvals, audit, conversations, outbox, principals, runs, steps
+from openloop.storage import approvals, audit, conversations, outbox, runs, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from openloop.actions.claims import Work
     from openloop.actions.configuration import Configuration, Governing
-    from openloop.domain.approval import Approval
-    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.approval import Approval, Vote, Voter
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.step import Step
@@ -47,13 +50,14 @@ async def begin(
     step: Step,
     approval: Approval,
     *,
-    recheck: Callable[[Governing, Approval], str | None],
+    recheck: Callable[[Governing, Approval], Changed | None],
 ) -> Step:
     """Use up an approval and write the intent, in one transaction; then the bytes may run, once.
 
-    `recheck` says why what was approved is not what would be decided now. An approval that fails
-    it, whose time is over, or whose approver may not decide any more, becomes stale and the
-    returned step is finished. Where somebody has asked the run to stop, it is still held.
+    `recheck` says why what was approved is not what would be decided now: then it is stale and asked
+    anew, or finished where it would not even be asked. What is too late is finished, too. Where
+    votes count no more it is open again. The returned step is still held in all other cases, also
+    where somebody has asked the run to stop or paused its agent.
 
     Raises:
         LostClaim
@@ -64,14 +68,22 @@ async def begin(
         if (await runs.get(tx, run.id)).cancel_asked_by is not None:
             return step
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        problem = (
-            recheck(governing, approval)
-            or await _approver_problem(tx, governing, run, approval)
-            or await _time_problem(tx, step, approval)
-        )
-        if problem is not None:
-            return await _go_stale(tx, work, run, step, approval, problem)
-        if not await approvals.consume(tx, approval.id, hash=approval.hash):
+        if governing.pause is not None:
+            return step
+        votes = await voters_of(tx, governing, run, approval)
+        late = await _time_problem(tx, approval, votes)
+        changed = Changed(reason=late) if late is not None else recheck(governing, approval)
+        if changed is not None:
+            return await void(tx, work, run, governing, step, approval, changed)
+        solo = approval.solo_mode and governing.workspace.spec.solo_mode
+        judged, now = replace(approval, solo_mode=solo), await tx.now()
+        if not judged.is_carried(votes, at=now):
+            after = ApprovalState.UNKNOWN if was_tried(step) else ApprovalState.PENDING
+            why = _lost_votes(judged, votes, at=now)
+            await reopen(tx, work, run, approval, after=after, why=why)
+            return step
+        in_time = not _is_retry(approval, votes)
+        if not await approvals.consume(tx, approval, at_any_time=not in_time):
             raise LostClaim(f"Approval {approval.id} is not open any more")
         await audit.append(
             tx,
@@ -82,6 +94,12 @@ async def begin(
             run_id=run.id,
             tool=approval.tool,
             hash=approval.hash,
+            round=approval.round,
+            approved_by=[
+                voter.name
+                for vote, voter in votes
+                if vote.round == approval.round and vote.decision != "deny"
+            ],
             step=step.seq,
         )
         await runs.set_state(tx, run.id, RunState.WORKING)
@@ -100,25 +118,17 @@ async def begin(
         )
 
 
-async def _approver_problem(
-    tx: Transaction, governing: Governing, run: Run, approval: Approval
+async def _time_problem(
+    tx: Transaction, approval: Approval, votes: Sequence[tuple[Vote, Voter]]
 ) -> str | None:
-    if approval.decided_by is None:
-        return "nobody decided it"
-    person = await principals.find(tx, approval.decided_by)
-    if person is None or not person.active or not governing.may_decide(person.name):
-        return "the person who approved it is not an approver any more"
-    solo = approval.solo_mode and governing.workspace.spec.solo_mode
-    if not solo and await is_requester(tx, run, person.id):
-        return "the person who approved it is the one who asked for it"
-    return None
-
-
-async def _time_problem(tx: Transaction, step: Step, approval: Approval) -> str | None:
     """An approval is for its time only; a retry is a decision of its own about the same call."""
-    if was_tried(step) or await tx.now() < approval.expires_at:
+    if _is_retry(approval, votes) or await tx.now() < approval.expires_at:
         return None
     return "it was approved in time, and it is too late to do it now"
+
+
+def _is_retry(approval: Approval, votes: Sequence[tuple[Vote, Voter]]) -> bool:
+    return any(vote.decision == "retry" and vote.round == approval.round for vote, _ in votes)
 
 
 def was_tried(step: Step) -> bool:
@@ -126,26 +136,17 @@ def was_tried(step: Step) -> bool:
     return bool(step.input.get(TRIED))
 
 
-async def _go_stale(
-    tx: Transaction, work: Work, run: Run, step: Step, approval: Approval, problem: str
-) -> Step:
-    workspace = work.workspace
-    await approvals.move(
-        tx, approval.id, before=[ApprovalState.APPROVED], after=ApprovalState.STALE, reason=problem
-    )
-    result = ToolResult.refused(f"The approval is stale: {problem}. Ask again if it is needed.")
-    await _finish_step(tx, step, run, result)
-    await put_settled(tx, workspace, approval, f"Not done: {problem}", run=run)
-    await audit.append(
-        tx,
-        workspace,
-        "approval.stale",
-        actor=SYSTEM,
-        subject=approval.id,
-        run_id=run.id,
-        reason=problem,
-    )
-    return replace(step, state=StepState.FINISHED, output=as_output(result))
+def _lost_votes(approval: Approval, votes: Sequence[tuple[Vote, Voter]], *, at: datetime) -> str:
+    """Why an approval is not carried any more, in words."""
+    lost = {
+        voter.name
+        for vote, voter in votes
+        if vote.round == approval.round
+        and not any(approval.may_count(voter, demand, at=at) for demand in approval.demands)
+    }
+    if not lost:
+        return "not enough people have approved it"
+    return f"the vote of {', '.join(sorted(lost))} does not count any more"
 
 
 async def finish(
@@ -166,7 +167,9 @@ async def finish(
     row = None
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
-        await _finish_step(tx, step, run, result)
+        output = _output(step, result, approval)
+        if not await steps.finish(tx, run.id, step.seq, output=output):
+            raise LostClaim(f"Step {step.key} is on record already")
         if approval is not None:
             happened = result.outcome == "done"
             await approvals.move(
@@ -177,9 +180,7 @@ async def finish(
                 result=as_output(result),
             )
             outcome = f"Done: {result.link}" if happened and result.link else _said(result)
-            row = await put_settled(
-                tx, workspace, approval, outcome, run=run, sender=work.claim.worker
-            )
+            row = await redraw(tx, workspace, approval, outcome, run=run, sender=work.claim.worker)
         elif result.outcome == "unknown":
             lost = Say(markdown=f"`{step.name}` {LOST}")
             row = await outbox.put(
@@ -202,7 +203,29 @@ async def finish(
                 step=step.seq,
                 link=result.link,
             )
-    return replace(step, state=StepState.FINISHED, output=as_output(result)), row
+    return replace(step, state=StepState.FINISHED, output=output), row
+
+
+def _output(step: Step, result: ToolResult, approval: Approval | None) -> dict[str, object]:
+    """The result, and what people changed about the call before it was made: the model is told."""
+    output = as_output(result)
+    if approval is not None and approval.edited_by is not None:
+        output["edited"] = {
+            "note": "A person changed the arguments before this was approved.",
+            "changes": changes(step.input["arguments"], approval.arguments),
+        }
+    return output
+
+
+def changes(asked: str, ran: bytes) -> dict[str, object]:
+    """Each argument that is not as the model wrote it."""
+    before: dict[str, object] = orjson.loads(asked)
+    after: dict[str, object] = orjson.loads(ran)
+    return {
+        name: {"asked": before.get(name), "ran": after.get(name)}
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    }
 
 
 def _said(result: ToolResult) -> str:
@@ -221,34 +244,14 @@ async def refuse(database: Database, work: Work, run: Run, step: Step, approval:
         if approval.state is ApprovalState.DENIED:
             said = "A person rejected this"
             result = ToolResult.refused(f"{said}: {approval.reason}" if approval.reason else said)
+        elif approval.state is ApprovalState.WITHDRAWN:
+            said = "This was withdrawn before it was done"
+            result = ToolResult.refused(f"{said}: {approval.reason}" if approval.reason else said)
         else:
             result = ToolResult.refused("Nobody approved this in time; it was not done.")
         await _finish_step(tx, step, run, result)
         await runs.set_state(tx, run.id, RunState.WORKING)
     return replace(step, state=StepState.FINISHED, output=as_output(result))
-
-
-async def expire(database: Database, work: Work, run: Run, approval: Approval) -> bool:
-    """Close an ask that nobody decided in time, by the database clock; False where somebody did."""
-    workspace = work.workspace
-    async with database.transaction(workspace) as tx:
-        await conversations.fence(tx, work.claim)
-        current = await approvals.lock(tx, approval.id)
-        if current.state is not ApprovalState.PENDING or await tx.now() < current.expires_at:
-            return False
-        await approvals.move(
-            tx, approval.id, before=[ApprovalState.PENDING], after=ApprovalState.EXPIRED
-        )
-        await put_settled(tx, workspace, approval, "Expired: nobody decided", run=run)
-        await audit.append(
-            tx,
-            workspace,
-            "approval.expired",
-            actor=SYSTEM,
-            subject=approval.id,
-            run_id=run.id,
-        )
-    return True
 
 
 async def put_back(
@@ -278,7 +281,6 @@ async def put_back(
 
 async def mark_unknown(
     database: Database,
-    configuration: Configuration,
     work: Work,
     run: Run,
     step: Step,
@@ -286,7 +288,6 @@ async def mark_unknown(
 ) -> OutboxRow | None:
     """It may have happened and nothing can tell: show that, and ask a person what is true."""
     workspace = work.workspace
-    token = secrets.token_urlsafe(TOKEN_BYTES)
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
         moved = await approvals.move(
@@ -300,10 +301,7 @@ async def mark_unknown(
             return None
         await _hold_step(tx, work, run, replace(step, input={**step.input, TRIED: True}))
         await runs.set_state(tx, run.id, RunState.WAITING)
-        await approvals.replace_token(tx, approval.id, hash_token(token))
-        await put_settled(
-            tx, workspace, approval, "Unknown: the answer was lost, see below", run=run
-        )
+        await redraw(tx, workspace, approval, "Unknown: the answer was lost, see below", run=run)
         await audit.append(
             tx,
             workspace,
@@ -314,7 +312,6 @@ async def mark_unknown(
             tool=step.name,
             step=step.seq,
         )
-        governing = await configuration.governing(tx, run.agent_id, run.revision_id)
         unknown = replace(
             approval,
             state=ApprovalState.UNKNOWN,
@@ -327,33 +324,7 @@ async def mark_unknown(
                 ),
             ),
         )
-        return await put_card(tx, work, run, governing, unknown, token=token)
-
-
-async def put_settled(
-    tx: Transaction,
-    workspace: WorkspaceId,
-    approval: Approval,
-    outcome: str,
-    *,
-    run: Run,
-    sender: UUID | None = None,
-) -> OutboxRow | None:
-    """Settle every rendered copy of a card; the courier fills in where they are.
-
-    With `sender` the row that is returned has to be sent by the caller.
-    """
-    if not await outbox.list_copies(tx, approval.id):
-        return None
-    return await outbox.put(
-        tx,
-        workspace,
-        approval.conversation_id,
-        Settle(message_id="", card=approval.card, outcome=outcome),
-        run_id=run.id,
-        approval_id=approval.id,
-        sender=sender,
-    )
+        return await asking.ask_again(tx, work, run, unknown, sender=work.claim.worker)
 
 
 async def _finish_step(tx: Transaction, step: Step, run: Run, result: ToolResult) -> None:
@@ -375,8 +346,3 @@ async def _hold_step(tx: Transaction, work: Work, run: Run, step: Step) -> None:
         rule=step.rule,
         input=step.input,
     )
-
-
-def earliest_expiry(held: list[Approval]) -> datetime | None:
-    """When somebody has to look at waiting approvals again."""
-    return min((a.expires_at for a in held if a.state is ApprovalState.PENDING), default=None)

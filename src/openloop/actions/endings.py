@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openloop.actions.calls import reply_as_output
-from openloop.actions.effects import put_settled
+from openloop.actions.cards import redraw
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
@@ -138,7 +138,7 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
             tx, approval.id, before=[ApprovalState.EXECUTING], after=ApprovalState.UNKNOWN
         ):
             lost = "Unknown: the run ended before it was known whether this happened"
-            await put_settled(tx, work.workspace, approval, lost, run=run)
+            await redraw(tx, work.workspace, approval, lost, run=run)
             await audit.append(
                 tx,
                 work.workspace,
@@ -153,7 +153,7 @@ async def withdraw_open(tx: Transaction, work: Work, run: Run, why: str) -> None
         if await approvals.move(
             tx, approval.id, before=open_states, after=ApprovalState.WITHDRAWN, reason=why
         ):
-            await put_settled(tx, work.workspace, approval, f"Withdrawn: {why}", run=run)
+            await redraw(tx, work.workspace, approval, f"Withdrawn: {why}", run=run)
             await audit.append(
                 tx,
                 work.workspace,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openloop.actions import linking
+from openloop.actions.offboarding import departed
 from openloop.actions.receive import Received, Taken, receive
 from openloop.actions.twins import Twins
 from openloop.actions.vote import click
+from openloop.domain.audit import Who
 from openloop.storage import deliveries
 
 if TYPE_CHECKING:
     from openloop.actions.configuration import Configuration
     from openloop.domain.ids import WorkspaceId
-    from openloop.domain.surface import Accepted, Inbound, Place
+    from openloop.domain.surface import Accepted, Departure, Inbound
     from openloop.storage.conversations import Addressee
     from openloop.storage.database import Database, Transaction
 
@@ -35,14 +38,27 @@ class Intake:
         """
         for inbound in accepted.events:
             await self.take(inbound)
+        for departure in accepted.departures:
+            await self._see_off(departure)
+
+    async def _see_off(self, departure: Departure) -> None:
+        """A person is gone from a platform: in every workspace that this one speaks for."""
+        workspace = await self._workspace(departure.surface, departure.installation)
+        if workspace is not None:
+            by = Who(kind="system", name=departure.surface, via=departure.surface)
+            await departed(self._database, workspace, departure, by=by)
 
     async def take(self, inbound: Inbound, workspace: WorkspaceId | None = None) -> Received:
         """Take in one event; `workspace` where the caller has authenticated it already."""
-        workspace = workspace or await self._workspace(inbound.thread.place)
+        place = inbound.thread.place
+        workspace = workspace or await self._workspace(place.surface, place.tenant)
         if workspace is None:
             return Received(taken=Taken.IGNORED)
         if inbound.kind == "choice":
             await click(self._database, self._configuration, workspace, inbound)
+            return Received(taken=Taken.CHANGED)
+        if (code := linking.code_in(inbound)) is not None:
+            await linking.offer(self._database, workspace, inbound, code)
             return Received(taken=Taken.CHANGED)
         subject = (workspace, inbound.thread.place.surface, inbound.subject_key)
         async with self._twins.alone(subject) as was_taken:
@@ -53,14 +69,14 @@ class Intake:
                 self._twins.note(subject)
         return received
 
-    async def _workspace(self, place: Place) -> WorkspaceId | None:
-        known = self._workspaces.get((place.surface, place.tenant))
+    async def _workspace(self, surface: str, tenant: str) -> WorkspaceId | None:
+        known = self._workspaces.get((surface, tenant))
         if known is not None:
             return known
         async with self._database.directory() as tx:
-            found = await deliveries.find_workspace(tx, place.surface, place.tenant)
+            found = await deliveries.find_workspace(tx, surface, tenant)
         if found is not None:
-            self._workspaces[place.surface, place.tenant] = found
+            self._workspaces[surface, tenant] = found
         return found
 
     async def _wakes(self, tx: Transaction, addressee: Addressee) -> frozenset[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from openloop.actions.calls import hash_token
+from openloop.actions.buttons import hash_token
 from openloop.domain.audit import Who
 from openloop.domain.errors import Invalid, NotFound
 from openloop.domain.ids import MemoryId, new_id
+from openloop.domain.redaction import REDACTED
 from openloop.storage import audit, conversations, memories, messages
 
 if TYPE_CHECKING:
     from openloop.actions.claims import Work
+    from openloop.domain.audience import PlaceClass
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.memory import MemoryKind, MemoryScope
     from openloop.domain.run import Run
@@ -38,10 +40,12 @@ async def save(
     text: str,
     undo_token: str,
     retention_days: int,
+    visible_in: PlaceClass,
 ) -> MemoryId:
     """Save what a run was asked to remember, unconfirmed, with its author and source.
 
     The same step saves once, however often it is repeated. It never supersedes and never grants.
+    `visible_in` is how far the run's words may go: wider places will not recall it.
 
     Raises:
         LostClaim, Invalid
@@ -49,7 +53,8 @@ async def save(
     text = text.strip()
     if not text or len(text) > LONGEST:
         raise Invalid(f"A memory has 1 to {LONGEST} characters")
-    if SECRET_SHAPED.search(text):
+    # Where a secret was taken out on the way here, what is left is no memory either.
+    if SECRET_SHAPED.search(text) or REDACTED in text:
         raise Invalid("This looks like a secret; secrets are not remembered")
     asked = run.requested_by
     author = Who(
@@ -74,6 +79,7 @@ async def save(
             run_id=run.id,
             step_seq=step_seq,
             undo_sha256=hash_token(undo_token),
+            visible_in=visible_in,
         )
         if memory_id == new:
             await audit.append(

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from openloop.domain.audit import Who
 from openloop.domain.errors import NotFound
-from openloop.domain.principal import Caller, Principal, Role, rights_of
+from openloop.domain.login import held_by_token
+from openloop.domain.principal import Caller, Role
 from openloop.storage import audit, principals, tokens
 
 if TYPE_CHECKING:
     from openloop.domain.ids import WorkspaceId
-    from openloop.storage.database import Database
+    from openloop.storage.database import Database, Transaction
 
 ALPHABET = string.ascii_letters + string.digits
 SHAPE = re.compile(r"ol_([a-z]+)_([A-Za-z0-9]{12})_([A-Za-z0-9]{43})_([0-9a-f]{8})")
@@ -82,8 +83,8 @@ def _hash(secret: str) -> bytes:
 async def authenticate(database: Database, text: str) -> Caller | None:
     """Who this token is; None for anything that is not a live token of ours.
 
-    A token gives its own role and no more: an owner's viewer token only sees. A deactivated
-    principal has no rights whatever the token says.
+    A token gives its own role and no more: an owner's viewer token only sees. It gives a person no
+    more than their roles of now, and a deactivated one nothing whatever it says.
     """
     match = SHAPE.fullmatch(text)
     if match is None or _checksum(text.rpartition("_")[0]) != match[4]:
@@ -104,16 +105,9 @@ async def authenticate(database: Database, text: str) -> Caller | None:
         workspace=workspace,
         principal=principal.id,
         name=principal.name,
-        rights=rights_of(_held(principal, token.role)),
+        rights=held_by_token(principal, token.role),
         token_id=token.id,
     )
-
-
-def _held(principal: Principal, role: Role) -> tuple[Role, ...]:
-    """The roles a token carries: its own, and the right to vote where its person has it."""
-    if principal.kind == "person" and Role.APPROVER in principal.roles and role is not Role.VIEWER:
-        return (role, Role.APPROVER)
-    return (role,)
 
 
 async def revoke(database: Database, workspace: WorkspaceId, token_id: str, *, by: Who) -> None:
@@ -126,3 +120,20 @@ async def revoke(database: Database, workspace: WorkspaceId, token_id: str, *, b
         if not await tokens.revoke(tx, token_id):
             raise NotFound(f"No live token {token_id!r}")
         await audit.append(tx, workspace, "token.revoked", actor=by, token=token_id)
+
+
+async def adopt(
+    tx: Transaction, workspace: WorkspaceId, *, service: str, person: str, by: Who
+) -> None:
+    """The tokens of the installation's first start become the first owner's own.
+
+    From then on whoever holds them asks and decides as one person, here and on every surface.
+    """
+    before = await principals.find_by_name(tx, service)
+    after = await principals.find_by_name(tx, person)
+    if before is None or after is None:
+        return
+    for token_id in await tokens.hand_over(tx, before=before.id, after=after.id):
+        await audit.append(
+            tx, workspace, "token.adopted", actor=by, token=token_id, principal=person
+        )

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openloop.actions.calls import hash_token
-from openloop.actions.effects import put_settled
-from openloop.actions.requesters import is_requester
-from openloop.domain.approval import ApprovalState, Voter
+from openloop.actions.breaking import BREAK_GLASS, confirm_breaking
+from openloop.actions.buttons import hash_token
+from openloop.actions.cards import redraw
+from openloop.actions.opening import open_approval, wake_decided
+from openloop.actions.pause import refuse_if_paused
+from openloop.actions.voters import voter_of, voters_of
+from openloop.domain.approval import ApprovalState, Vote
 from openloop.domain.audit import Who, actor_as_who
-from openloop.domain.errors import AlreadyDecided, Conflict, Forbidden, NotAnApprover, NotFound
+from openloop.domain.errors import (
+    AlreadyDecided,
+    Conflict,
+    Edited,
+    Forbidden,
+    NotAnApprover,
+    NotFound,
+)
 from openloop.domain.surface import Whisper
 from openloop.storage import (
     approvals,
@@ -20,15 +30,17 @@ from openloop.storage import (
     outbox,
     principals,
     queue,
-    runs,
 )
 
 if TYPE_CHECKING:
-    from openloop.actions.configuration import Configuration, Governing
-    from openloop.domain.approval import Approval, Decision
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from openloop.actions.configuration import Configuration
+    from openloop.actions.opening import Open
+    from openloop.domain.approval import Approval, Decision, Voter
     from openloop.domain.ids import ApprovalId, WorkspaceId
     from openloop.domain.principal import Principal
-    from openloop.domain.run import Run
     from openloop.domain.surface import Choice, Inbound
     from openloop.storage.database import Database, Transaction
 
@@ -53,16 +65,28 @@ async def vote(
     by: Principal,
     via: str,
     reason: str = "",
+    seen: str | None = None,
 ) -> Approval:
-    """Record the decision of an authenticated principal and wake the run it was holding.
+    """Record the decision of an authenticated principal, and wake the run where it is decided.
+
+    `seen` is the hash of what the person has read; without it nothing can be decided that somebody
+    has edited.
 
     Raises:
-        NotFound, NotAnApprover, OwnRequest, AlreadyDecided, Expired
+        NotFound, NotAnApprover, OwnRequest, OwnEdit, AlreadyDecided, Edited, Expired, Paused
     """
     async with database.transaction(workspace) as tx:
         who = Who(kind="principal", name=by.name, principal_id=by.id, via=via)
         return await _decide(
-            tx, configuration, workspace, approval_id, decision, by=by, who=who, reason=reason
+            tx,
+            configuration,
+            workspace,
+            approval_id,
+            decision,
+            by=by,
+            who=who,
+            reason=reason,
+            seen=seen,
         )
 
 
@@ -76,33 +100,47 @@ async def _decide(
     by: Principal | None,
     who: Who,
     reason: str = "",
+    seen: str | None = None,
 ) -> Approval:
-    approval = await approvals.get(tx, approval_id)
-    # Workers lock the conversation before anything else; in any other order the two would meet.
-    await conversations.lock(tx, approval.conversation_id)
-    approval = await approvals.lock(tx, approval_id)
-    run = await runs.get(tx, approval.run_id)
-    governing = await configuration.governing(tx, run.agent_id, run.revision_id)
+    open_one = await open_approval(tx, configuration, approval_id)
+    approval, run, governing = open_one.approval, open_one.run, open_one.governing
     if by is None:
         message = f"Only {', '.join(approval.approvers)} may decide this"
         raise NotAnApprover(message)
-    voter = await _voter(tx, governing, run, by, who)
+    voter = await voter_of(tx, governing, run, approval, by, who=who)
+    votes = await voters_of(tx, governing, run, approval)
     now = await tx.now()
-    # Solo mode has to hold now, too: a click is decided by the stricter of both times.
-    solo = approval.solo_mode and governing.workspace.spec.solo_mode
-    after = replace(approval, solo_mode=solo).decide(decision, by=voter, at=now)
+    after = approval.decide(decision, by=voter, at=now, votes=votes)
+    refuse_if_paused(governing.pause)
+    _refuse_unseen(approval, seen)
     if run.state.is_over and decision != "happened":
         message = f"The run that asked for this is {run.state} already"
         raise AlreadyDecided(message)
+    if after is ApprovalState.PENDING:
+        if any(vote.principal_id == by.id and vote.round == approval.round for vote, _ in votes):
+            message = "You have approved this already; it needs somebody else, too"
+            raise AlreadyDecided(message)
+        await approvals.add_vote(
+            tx, workspace, approval, principal_id=by.id, decision=decision, via=who.via
+        )
+        await _count(tx, workspace, open_one, [*votes, (_own(approval, by, now), voter)], who, now)
+        return approval
     if not await approvals.save_decision(
-        tx, approval.id, before=approval.state, after=after, by=by.id, at=now, reason=reason
+        tx,
+        approval.id,
+        before=approval.state,
+        after=after,
+        by=by.id,
+        at=now,
+        round=approval.round,
+        reason=reason,
     ):
         message = "Somebody else decided this first"
         raise AlreadyDecided(message)
     await approvals.add_vote(
-        tx, workspace, approval.id, principal_id=by.id, decision=decision, via=who.via
+        tx, workspace, approval, principal_id=by.id, decision=decision, via=who.via
     )
-    await put_settled(tx, workspace, approval, _outcome(after, decision, by, reason), run=run)
+    await redraw(tx, workspace, approval, _outcome(after, decision, by, reason), run=run)
     await audit.append(
         tx,
         workspace,
@@ -112,23 +150,55 @@ async def _decide(
         run_id=approval.run_id,
         tool=approval.tool,
         hash=approval.hash,
+        round=approval.round,
         solo_mode=approval.solo_mode,
         own_request=voter.is_requester,
         reason=reason,
     )
-    await conversations.bump(tx, approval.conversation_id)
-    await queue.wake(tx, workspace, approval.conversation_id)
+    await wake_decided(tx, workspace, approval)
     return await approvals.get(tx, approval.id)
 
 
-async def _voter(tx: Transaction, governing: Governing, run: Run, by: Principal, who: Who) -> Voter:
-    same_actor = who.surface == run.requested_by.surface and who.external_id == run.requested_by.id
-    return Voter(
-        principal_id=by.id,
-        name=by.name,
-        is_approver=by.active and governing.may_decide(by.name),
-        is_requester=same_actor or await is_requester(tx, run, by.id),
+async def _count(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    open_one: Open,
+    votes: Sequence[tuple[Vote, Voter]],
+    who: Who,
+    now: datetime,
+) -> None:
+    """One vote more, and not enough yet: the card says how many, and stays open."""
+    approval = open_one.approval
+    counts = approval.count(votes, at=now)
+    given = ", ".join(f"{c.given} of {c.demand.quorum}" for c in counts)
+    told = f"Approved by {who.name}; {given} so far"
+    await redraw(tx, workspace, approval, told, run=open_one.run, buttons=None)
+    await audit.append(
+        tx,
+        workspace,
+        "approval.voted",
+        actor=who,
+        subject=approval.id,
+        run_id=approval.run_id,
+        hash=approval.hash,
+        round=approval.round,
+        given=[c.given for c in counts],
+        quorums=[c.demand.quorum for c in counts],
     )
+
+
+def _own(approval: Approval, by: Principal, now: datetime) -> Vote:
+    return Vote(principal_id=by.id, decision="approve", round=approval.round, via="", voted_at=now)
+
+
+def _refuse_unseen(approval: Approval, seen: str | None) -> None:
+    if seen is None and approval.round == 1:
+        return
+    if seen != approval.hash:
+        message = (
+            "Somebody has edited this: read it again, and decide with the hash of what you read"
+        )
+        raise Edited(message)
 
 
 def _outcome(after: ApprovalState, decision: Decision, by: Principal, reason: str) -> str:
@@ -167,6 +237,10 @@ async def click(
         try:
             if choice.action == "undo":
                 told = await _undo(tx, workspace, inbound, choice, who=who)
+            elif choice.action == BREAK_GLASS:
+                told = await confirm_breaking(
+                    tx, configuration, workspace, inbound, hash_token(choice.token), by=person
+                )
             elif choice.action in DECISIONS:
                 await _choose(tx, configuration, workspace, inbound, choice, by=person, who=who)
             else:
@@ -208,15 +282,24 @@ async def _choose(
     who: Who,
 ) -> None:
     """Decide the approval whose card this is; a token is good in its own place only."""
-    found = await approvals.find_by_token(tx, hash_token(choice.token))
-    if found is None:
+    approval = await approvals.find_by_token(tx, hash_token(choice.token))
+    if approval is None:
         raise NotFound(VOID)
-    approval = await approvals.get(tx, found)
     asked_in = (await conversations.get(tx, approval.conversation_id)).thread.place
     if asked_in.container != inbound.thread.place.container:
         raise NotFound(VOID)
     decision = DECISIONS[choice.action]
-    await _decide(tx, configuration, workspace, found, decision, by=by, who=who)
+    # The token was made with these bytes: an edit that comes in between has other ones.
+    await _decide(
+        tx,
+        configuration,
+        workspace,
+        approval.id,
+        decision,
+        by=by,
+        who=who,
+        seen=approval.hash,
+    )
 
 
 async def _undo(

@@ -16,15 +16,24 @@ from openloop.api import (
     agents,
     approvals,
     audit,
+    changes,
     conversations,
+    entrance,
     events,
+    evidence,
+    explain,
     health,
+    logins,
     manifests,
     memories,
+    pauses,
+    people,
     runs,
     surfaces,
     tokens,
     usage,
+    verdicts,
+    workspace,
 )
 from openloop.api.authentication import Authentication
 from openloop.api.bodies import StrictBodies
@@ -34,6 +43,7 @@ from openloop.api.idempotency import IdempotencyKeys
 from openloop.api.ingress import Ingress
 from openloop.api.openapi import make_document
 from openloop.api.problems import answer_routing, answer_validation
+from openloop.api.redacting import Redacting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,13 +56,22 @@ RESOURCES = (
     approvals,
     agents,
     manifests,
+    changes,
+    workspace,
     memories,
     audit,
+    evidence,
+    explain,
     usage,
     surfaces,
     tokens,
     conversations,
     events,
+    entrance,
+    logins,
+    pauses,
+    people,
+    verdicts,
 )
 
 
@@ -77,6 +96,7 @@ def create_api(kit: ApiKit) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
         middleware=[
+            Middleware(Redacting, redactor=kit.database.redactor),
             Middleware(Guard, allowed_hosts=kit.allowed_hosts, seconds=kit.pace.request_seconds),
             Middleware(
                 Ingress,
@@ -84,7 +104,7 @@ def create_api(kit: ApiKit) -> FastAPI:
                 intake=kit.intake,
                 ack_seconds=kit.pace.ack_seconds,
             ),
-            Middleware(Authentication, database=kit.database),
+            Middleware(Authentication, database=kit.database, configuration=kit.configuration),
             Middleware(StrictBodies),
             Middleware(IdempotencyKeys, database=kit.database),
         ],

@@ -1,49 +1,90 @@
-"""Who is calling: a bearer token on every route, but for the few that are open to anybody."""
+"""Who is calling: a bearer token or a login, on every route but the few that are open to anybody.
+
+A token comes with each request by intent. A cookie comes by itself, also with a request that a page
+of another site has made up: so a write under a login has to come from a page of ours, which says so
+by its Origin and by repeating what only our pages can read.
+"""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
-from openloop.actions import tokens
-from openloop.api.bodies import header
-from openloop.api.problems import NotAuthenticated
+from openloop.actions import login, tokens
+from openloop.api.bodies import UNSAFE, header
+from openloop.api.cookies import LOGIN, read_cookie, set_cookie
+from openloop.api.problems import ForeignOrigin, NotAuthenticated
 from openloop.domain.audit import Who
 from openloop.domain.errors import Forbidden
 from openloop.domain.principal import Caller, Right
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from openloop.actions.configuration import Configuration
+    from openloop.actions.login import Recognised
     from openloop.storage.database import Database
 
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json"})
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/login", "/login/callback"})
+OPEN_LINKS = "/login/link/"
 CALLER = "openloop.caller"
+CSRF = "openloop.csrf"
+CSRF_HEADER = b"x-openloop-csrf"
 VIA = "api"
+
+
+class NotFromOurPage(Forbidden):
+    """A write under a login lacks the proof that a page of ours has made it."""
+
+    code = "csrf_token_wrong"
 
 
 class Authentication:
     """Answers 401 before anything else looks at a request. Nothing is cached: revoking is at once."""
 
-    def __init__(self, app: ASGIApp, *, database: Database) -> None:
+    def __init__(self, app: ASGIApp, *, database: Database, configuration: Configuration) -> None:
         self._app = app
         self._database = database
+        self._configuration = configuration
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out who is calling, and go on."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
-            scope[CALLER] = await authenticate(self._database, scope)
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        if header(scope, b"authorization") is not None:
+            scope[CALLER] = await _by_token(self._database, scope)
+            await self._app(scope, receive, send)
+            return
+        recognised = await _by_cookie(self._database, self._configuration, scope)
+        scope[CALLER], scope[CSRF] = recognised.caller, recognised.csrf
+        if scope["method"] in UNSAFE:
+            _refuse_forged(scope, recognised.csrf)
+        if recognised.cookie is not None:
+            send = _with_cookie(send, recognised.cookie)
         await self._app(scope, receive, send)
 
 
-async def authenticate(database: Database, scope: Scope) -> Caller:
-    """Who sent this request.
+def is_open(path: str) -> bool:
+    """True where nobody has to say who they are."""
+    return path in OPEN or path.startswith(OPEN_LINKS)
+
+
+async def authenticate(database: Database, configuration: Configuration, scope: Scope) -> Caller:
+    """Who sent a request that was let in before: the same, as of now.
 
     Raises:
         NotAuthenticated, Unavailable
     """
+    if header(scope, b"authorization") is not None:
+        return await _by_token(database, scope)
+    return (await _by_cookie(database, configuration, scope, may_rotate=False)).caller
+
+
+async def _by_token(database: Database, scope: Scope) -> Caller:
     given = (header(scope, b"authorization") or b"").decode("latin-1")
     scheme, _, text = given.partition(" ")
     if scheme.lower() != "bearer":
@@ -52,6 +93,36 @@ async def authenticate(database: Database, scope: Scope) -> Caller:
     if caller is None:
         raise NotAuthenticated("This token is not valid: it is unknown, expired or revoked")
     return caller
+
+
+async def _by_cookie(
+    database: Database, configuration: Configuration, scope: Scope, *, may_rotate: bool = True
+) -> Recognised:
+    cookie = read_cookie(scope, LOGIN)
+    if cookie is None:
+        raise NotAuthenticated("Send a token as `Authorization: Bearer ol_...`, or log in")
+    found = await login.recognise(database, configuration, cookie, may_rotate=may_rotate)
+    if found is None:
+        raise NotAuthenticated("This login is over: log in again")
+    return found
+
+
+def _refuse_forged(scope: Scope, csrf: str) -> None:
+    # Whose page an Origin names was compared with the Host before (guard.py); here it has to be there.
+    if header(scope, b"origin") is None:
+        raise ForeignOrigin("A write under a login has to say which page it comes from")
+    given = header(scope, CSRF_HEADER) or b""
+    if not hmac.compare_digest(given, csrf.encode()):
+        raise NotFromOurPage("The header X-OpenLoop-CSRF is missing or belongs to another login")
+
+
+def _with_cookie(send: Send, cookie: str) -> Send:
+    async def send_on(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), set_cookie(LOGIN, cookie)]
+        await send(message)
+
+    return send_on
 
 
 def caller_of(request: Request) -> Caller:
@@ -68,15 +139,22 @@ def _needs(right: Right) -> Callable[[Request], Awaitable[Caller]]:
     async def check(request: Request) -> Caller:
         caller = caller_of(request)
         if right not in caller.rights:
-            raise Forbidden(f"This needs the right {right.value!r}, which the token does not give")
+            raise Forbidden(f"This needs the right {right.value!r}, which you do not have here")
         return caller
 
     return check
 
 
+async def _anybody(request: Request) -> Caller:
+    return caller_of(request)
+
+
+KnownCaller = Annotated[Caller, Depends(_anybody)]
 Seeing = Annotated[Caller, Depends(_needs(Right.SEE))]
 Running = Annotated[Caller, Depends(_needs(Right.RUN))]
 Voting = Annotated[Caller, Depends(_needs(Right.VOTE))]
 Configuring = Annotated[Caller, Depends(_needs(Right.CONFIGURE))]
+Syncing = Annotated[Caller, Depends(_needs(Right.SYNC))]
 Auditing = Annotated[Caller, Depends(_needs(Right.AUDIT))]
 Minting = Annotated[Caller, Depends(_needs(Right.TOKENS))]
+Erasing = Annotated[Caller, Depends(_needs(Right.ERASE))]

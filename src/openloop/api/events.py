@@ -123,7 +123,9 @@ class _Stream:
 
     async def _is_still_allowed(self) -> bool:
         try:
-            caller = await authenticate(self._kit.database, self._request.scope)
+            caller = await authenticate(
+                self._kit.database, self._kit.configuration, self._request.scope
+            )
         except NotAuthenticated:
             return False
         except Unavailable:

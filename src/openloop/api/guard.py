@@ -92,7 +92,7 @@ class Guard:
         if b"%00" in (scope.get("raw_path") or b"") or b"%00" in scope["query_string"]:
             raise MalformedRequest("The address holds a NUL character")
         host = header(scope, b"host")
-        if host is None or _name(host) not in self._hosts:
+        if host is None or host_name(host) not in self._hosts:
             raise ForeignHost("This installation is not known under that name")
         if scope["method"] not in UNSAFE:
             return
@@ -148,7 +148,7 @@ class _Answer:
             await send_problem(self.send, problem, before_end=before_end)
 
 
-def _name(host: bytes) -> str:
+def host_name(host: bytes) -> str:
     """The name in a Host header, without its port; empty where it cannot be read."""
     found = _HOST.fullmatch(host)
     return (found[1] or found[2]).decode().lower() if found else ""

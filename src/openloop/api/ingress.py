@@ -90,7 +90,7 @@ class Ingress:
             problem = make_problem(refusal.status, refusal.code, str(refusal))
             await send_problem(send, problem)
             return
-        if accepted.events:
+        if accepted.events or accepted.departures:
             await self._commit(accepted, deadline)
         await _send_reply(send, accepted.reply or HttpReply())
 

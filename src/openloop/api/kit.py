@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -14,6 +14,12 @@ from openloop.storage.database import Database
 
 if TYPE_CHECKING:
     from openloop.actions.apply import World
+    from openloop.actions.dry_run import LookAt
+    from openloop.api.oidc import IdentityProvider
+    from openloop.domain.approval import Approval
+    from openloop.domain.ids import ApprovalId, WorkspaceId
+    from openloop.domain.principal import Principal
+    from openloop.domain.tool import Arguments
     from openloop.models.client import GatewayClient
     from openloop.plugin import Surface
 
@@ -30,13 +36,30 @@ class Pace:
     queued_events: int = 1000
 
 
+class Edit(Protocol):
+    """Gives a held call other arguments, after the gate has judged them."""
+
+    async def __call__(
+        self,
+        workspace: WorkspaceId,
+        approval_id: ApprovalId,
+        arguments: Arguments,
+        *,
+        seen: str,
+        by: Principal,
+        via: str,
+        reason: str,
+    ) -> Approval: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKit:
     """The parts behind the API.
 
     `allowed_hosts` are names (without ports) that the API answers as beside those of this
     machine. `ready_checks` says of every other part of this installation that a process knows
-    about, by name, why it is not ready, or None where it is.
+    about, by name, why it is not ready, or None where it is. `look_at` says what the policy sees in
+    a recorded call.
     """
 
     database: Database
@@ -44,8 +67,11 @@ class ApiKit:
     intake: Intake
     surfaces: Mapping[str, Surface]
     world: World
+    look_at: LookAt
     models: GatewayClient
+    edit: Edit
     ready_checks: Callable[[], Awaitable[Mapping[str, str | None]]]
+    identity_provider: IdentityProvider | None = None
     allowed_hosts: frozenset[str] = frozenset()
     pace: Pace = Pace()
 

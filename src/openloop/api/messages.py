@@ -47,6 +47,11 @@ def sent_to(rows: Iterable[OutboxRow], caller: Caller) -> tuple[Sent, ...]:
 
 
 def _without_tokens(op: dict[str, object]) -> dict[str, object]:
-    buttons = cast("list[dict[str, object]]", op.get("buttons") or [])  # written by us
-    shown = [{k: v for k, v in button.items() if k != "token"} for button in buttons]
-    return {**op, "buttons": shown} if "buttons" in op else op
+    """The op with its buttons, and those of other calls on the same card, without what they carry."""
+    shown = dict(op)
+    for name in ("buttons", "others"):
+        parts = cast("list[dict[str, object]]", op.get(name) or [])  # written by us
+        if parts:
+            shown[name] = [_without_tokens(part) for part in parts]
+    shown.pop("token", None)
+    return shown

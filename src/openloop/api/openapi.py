@@ -8,15 +8,18 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from openloop import __version__
-from openloop.api.authentication import OPEN
+from openloop.api.authentication import is_open
 from openloop.api.bodies import UNSAFE
+from openloop.api.cookies import LOGIN
 from openloop.api.problems import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 DESCRIPTION = """\
-Every route but the health checks and this document needs `Authorization: Bearer ol_...`.
+Every route but the health checks, this document and the way in (`/login`) needs
+`Authorization: Bearer ol_...`, or the cookie of a login; a write under a login also needs the header
+`X-OpenLoop-CSRF` with the `csrf` of `GET /api/v1/me`.
 Errors are `application/problem+json` with a stable `code` (docs/reference/errors.md).
 Writes take an `Idempotency-Key`. docs/reference/api.md has the rest."""
 
@@ -38,7 +41,10 @@ def make_document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     components = document.setdefault("components", {})
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "login": {"type": "apiKey", "in": "cookie", "name": LOGIN.name},
+    }
     schemas = components.setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
@@ -55,6 +61,6 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         "description": "A problem",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    operation["security"] = [] if path in OPEN else [{"token": []}]
+    operation["security"] = [] if is_open(path) else [{"token": []}, {"login": []}]
     if method in UNSAFE:
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)

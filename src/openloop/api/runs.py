@@ -15,6 +15,7 @@ from openloop.api.messages import Sent, sent_to
 from openloop.api.paging import Before, Limit, Name, Page, page_of, position
 from openloop.domain.approval import ApprovalState
 from openloop.domain.ids import ApprovalId, RunId
+from openloop.domain.pause import Pause
 from openloop.domain.run import Run, RunState
 from openloop.domain.step import Step
 from openloop.domain.surface import Thread
@@ -52,9 +53,13 @@ class RunApproval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail(NamedRun):
-    """A run with where it was asked for, what it asked people, and what it sent."""
+    """A run with where it was asked for, what it asked people, and what it sent.
+
+    `pause` is what keeps it from going on, while it is not over.
+    """
 
     thread: Thread
+    pause: Pause | None
     approvals: tuple[RunApproval, ...]
     messages: tuple[Sent, ...]
 
@@ -90,10 +95,12 @@ async def get_run(kit: Kit, caller: Seeing, run_id: RunId) -> RunDetail:
         asked = await approvals.list_of_run(tx, run_id)
         sent = await outbox.list_of_run(tx, run_id)
         conversation = await conversations.get(tx, run.conversation_id)
+        live = None if run.state.is_over else await agents.find_live_ids(tx, run.agent_id)
     return RunDetail(
         **_values(run),
         agent=names.get(str(run.agent_id), ""),
         thread=conversation.thread,
+        pause=live.pause if live is not None else None,
         approvals=tuple(
             RunApproval(
                 id=approval.id,
@@ -118,7 +125,7 @@ async def list_run_steps(kit: Kit, caller: Seeing, run_id: RunId) -> Page[Step]:
         as_of = await position(tx)
         await runs.get(tx, run_id)
         found = await steps.list_of(tx, run_id)
-    return Page(items=tuple(_shown(step) for step in found), next_cursor=None, as_of=as_of)
+    return Page(items=tuple(without_secrets(step) for step in found), next_cursor=None, as_of=as_of)
 
 
 @router.post("/{run_id}/cancel", operation_id="cancel_run", status_code=202)
@@ -143,7 +150,7 @@ def _values(run: Run) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(run)}
 
 
-def _shown(step: Step) -> Step:
+def without_secrets(step: Step) -> Step:
     """A step without what opens something."""
     kept = {key: value for key, value in step.input.items() if key not in SECRET_KEYS}
     return replace(step, input=kept)

@@ -18,8 +18,19 @@ __all__ = ["main", "root"]
 
 SECTIONS = {
     "Begin": ("init", "up", "demo", "doctor", "chat"),
-    "Look and decide": ("agents", "runs", "approvals", "memory", "usage", "audit"),
-    "Set up": ("slack", "tokens", "config", "db", "version"),
+    "Look and decide": (
+        "agents",
+        "plan",
+        "changes",
+        "runs",
+        "approvals",
+        "pause",
+        "resume",
+        "memory",
+        "usage",
+        "audit",
+    ),
+    "Set up": ("slack", "secrets", "tokens", "login", "link", "people", "config", "db", "version"),
     "Processes that `up` starts": ("serve", "worker", "gateway"),
 }
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from openloop.cli.agent_tests import test
+from openloop.cli.applying import files_option, sent, show_applied
 from openloop.cli.client import by_name, connect
 from openloop.cli.output import (
     Column,
@@ -14,14 +15,13 @@ from openloop.cli.output import (
     Json,
     field,
     output_option,
-    say,
     show_list,
     show_one,
 )
-from openloop.cli.text import age, one_line, when
-
-if TYPE_CHECKING:
-    from openloop.cli.manifests import File
+from openloop.cli.revisions import diff, history, rollback
+from openloop.cli.sync import sync
+from openloop.cli.text import age, when
+from openloop.cli.verdicts import explain
 
 AGENTS = (
     field("NAME", "name"),
@@ -31,23 +31,7 @@ AGENTS = (
     Column(title="INACTIVE", text=lambda agent: inactive(agent)),
     field("DIGEST", "digest", wide=True),
 )
-APPLIED = (
-    field("KIND", "kind"),
-    field("NAME", "name"),
-    field("REVISION", "revision"),
-    Column(title="RESULT", text=lambda each: "applied" if each["changed"] else "unchanged"),
-)
 CHECKED = (field("FILE", "file"), field("KIND", "kind"), field("NAME", "name"))
-files_option = click.option(
-    "-f",
-    "--file",
-    "paths",
-    type=click.Path(exists=True, allow_dash=True, path_type=Path),
-    multiple=True,
-    required=True,
-    metavar="FILE|DIR",
-    help="A manifest, a folder of them, or - for standard input. Repeatable.",
-)
 
 
 @click.group()
@@ -55,35 +39,27 @@ def agents() -> None:
     """Apply manifests and see what is in force."""
 
 
+agents.add_command(diff)
+agents.add_command(explain)
+agents.add_command(history)
+agents.add_command(rollback)
+agents.add_command(sync)
+agents.add_command(test)
+
+
 @agents.command("apply")
 @files_option
 @output_option
-def apply(paths: tuple[Path, ...], output: Format) -> None:
-    """Make manifests the live ones: all of them, or none.
+def apply(paths: tuple[Path, ...], output: Format) -> int:
+    """Make manifests the live ones.
 
-    Names are resolved to stable ids. What only lacks configuration is taken and shown as inactive.
+    What widens rights waits for somebody else's approval. Names are resolved to stable ids.
+    What only lacks configuration is taken and shown as inactive. Exit status 5 where something
+    waits: what is in force stays so until then.
     """
     from openloop.cli.manifests import read_files  # noqa: PLC0415  # only where files are read
 
-    show_applied(connect().post("/api/v1/manifests/apply", _sent(read_files(*paths))), output)
-
-
-def show_applied(answer: Json, output: Format) -> None:
-    """What became of each manifest, and what of it cannot work yet."""
-    rows: list[Json] = answer["results"]
-    show_list(
-        answer,
-        rows,
-        APPLIED,
-        output=output,
-        name=lambda each: f"{each['kind'].lower()}/{each['name']}",
-        nothing="Nothing was applied.",
-    )
-    if output in ("table", "wide"):
-        for each in rows:
-            for part in each["inactive"]:
-                told = f"{each['name']}: {part['part']} inactive: {part['reason']}"
-                say(one_line(told))
+    return show_applied(connect().post("/api/v1/manifests/apply", sent(read_files(*paths))), output)
 
 
 @agents.command("validate")
@@ -97,7 +73,7 @@ def validate(paths: tuple[Path, ...], output: Format, *, server: bool) -> None:
     files = read_files(*paths)
     checked = check_files(files)
     if server:
-        show_applied(connect().post("/api/v1/manifests/validate", _sent(files)), output)
+        show_applied(connect().post("/api/v1/manifests/validate", sent(files)), output)
         return
     show_list(
         {"items": checked},
@@ -158,7 +134,3 @@ def places(agent: Json) -> str:
 def inactive(agent: Json) -> str:
     """What of an agent cannot work yet, with the reasons."""
     return "; ".join(f"{part['part']}: {part['reason']}" for part in agent["inactive"])
-
-
-def _sent(files: tuple[File, ...]) -> Json:
-    return {"files": [{"name": file.name, "text": file.text} for file in files]}

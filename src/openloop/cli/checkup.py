@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from openloop import settings as reading
+from openloop.cli import audit_checkup, secrets_checkup
 from openloop.cli.failures import Exit
 from openloop.cli.output import Format, field, show_list
 from openloop.cli.processes import probe
+from openloop.domain.change import ChangeState
 from openloop.domain.errors import Invalid, Misconfigured, OpenLoopError
 from openloop.models.client import GatewayClient
 from openloop.models.errors import ModelFailure
 from openloop.plugin import discover
-from openloop.storage import agents, migrations
+from openloop.storage import agents, changes, migrations
 from openloop.storage.database import DISCONNECTED, Database
 from openloop.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from openloop.domain.surface import Finding
     from openloop.plugin import Integration
     from openloop.settings import Settings
     from openloop.storage.database import Transaction
@@ -94,13 +97,15 @@ def check_everything() -> list[Check]:
 
 
 async def _running_parts(settings: Settings) -> list[Check]:
+    settings, secrets = await secrets_checkup.look(settings, _opened)
+    checks = [_of_finding("secrets", each) for each in secrets]
     found = await asyncio.gather(
         _server(settings),
         _gateway(settings),
         *(_integration(each, settings) for each in discover().values()),
         _database(settings),
     )
-    return [check for part in found for check in part]
+    return [*checks, *(check for part in found for check in part)]
 
 
 def _python() -> Check:
@@ -190,15 +195,7 @@ async def _integration(integration: Integration, settings: Settings) -> list[Che
             detail = str(error) or "it did not answer in time"
             checks.append(Check(part=integration.name, state="problem", detail=detail))
         else:
-            checks += [
-                Check(
-                    part=f"{integration.name}: {finding.subject}",
-                    state="ok" if finding.ok else "problem",
-                    detail=finding.detail,
-                    remedy=finding.remedy,
-                )
-                for finding in findings
-            ]
+            checks += [_of_finding(integration.name, finding) for finding in findings]
         finally:
             await face.aclose()
     return checks
@@ -258,8 +255,20 @@ async def _rows(database: Database, settings: Settings) -> list[Check]:
         workspaces = await agents.list_workspaces(tx)
     for workspace in workspaces:
         async with database.transaction(workspace.id) as tx:
-            checks += await _agents(tx)
+            checks += [*await _agents(tx), *await _sources(tx)]
+            findings = await audit_checkup.look(tx, settings)
+            checks += [_of_finding("audit", each) for each in findings]
     return checks
+
+
+def _of_finding(part: str, finding: Finding) -> Check:
+    state: State = "ok" if finding.ok else "problem"
+    return Check(
+        part=f"{part}: {finding.subject}",
+        state=state,
+        detail=finding.detail,
+        remedy=finding.remedy,
+    )
 
 
 async def _clock(tx: Transaction) -> Check:
@@ -282,4 +291,28 @@ async def _agents(tx: Transaction) -> list[Check]:
             Check(part=part, state="inactive", detail=f"{each.part} inactive: {each.reason}")
             for each in revision.inactive
         ]
+    return checks
+
+
+async def _sources(tx: Transaction) -> list[Check]:
+    """What is synced from where, and what waits for somebody's approval."""
+    checks: list[Check] = []
+    for source in await changes.list_sources(tx):
+        detail = f"{source.outcome} at {source.version[:12]}, {source.synced_at:%Y-%m-%d %H:%M}Z"
+        part = source.origin
+        if source.outcome == "refused":
+            detail = f"{detail}: {source.detail}"
+            remedy = "What was in force stays so; correct the manifests"
+            checks.append(Check(part=part, state="problem", detail=detail, remedy=remedy))
+        elif source.is_late:
+            detail = f"nothing since {source.synced_at:%Y-%m-%d %H:%M}Z"
+            remedy = f"Start it again: openloop agents {source.origin}"
+            checks.append(Check(part=part, state="problem", detail=detail, remedy=remedy))
+        else:
+            checks.append(Check(part=part, state="ok", detail=detail))
+    for change in await changes.list_newest(tx, limit=20, state=ChangeState.PENDING):
+        about = ", ".join(f"{each.kind} {each.name}" for each in change.documents)
+        detail = f"{about} waits for somebody else's approval"
+        remedy = f"openloop changes get {change.id}"
+        checks.append(Check(part="configuration", state="ok", detail=detail, remedy=remedy))
     return checks

@@ -60,6 +60,15 @@ class Client:
         """Read something; parameters that are None are left out."""
         return self._call("GET", _with_query(path, query), None)
 
+    def text(self, path: str, **query: object) -> str:
+        """Read something that is not JSON."""
+        with self._answered("GET", _with_query(path, query), None, {}, SECONDS) as answer:
+            read = answer.read(_MOST_ANSWER)
+            if answer.length:  # what was announced and did not come
+                raise http.client.IncompleteRead(read)
+            _refuse_failure(answer.status, read)
+        return read.decode()
+
     def post(self, path: str, content: Mapping[str, object] | None = None) -> Any:
         """Change something; the same call sent twice by the network counts once."""
         return self._call("POST", path, content or {})

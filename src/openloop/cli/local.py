@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from openloop import app, settings
+from openloop.actions import pause as brake
 from openloop.actions import tokens
 from openloop.cli.processes.boot import explained, migrated
 from openloop.cli.setup.dotenv import write_private
 from openloop.domain.audit import Who
+from openloop.domain.errors import NotFound
+from openloop.domain.pause import PauseScope
 from openloop.domain.principal import Role
 
 if TYPE_CHECKING:
@@ -55,3 +59,41 @@ async def _create_token(
             by=HERE,
             days=days,
         )
+
+
+def pause_everything(reason: str) -> int:
+    """Pause every workspace of this installation; how many there are."""
+    with explained():
+        return asyncio.run(_pause_everything(settings.load(), reason))
+
+
+async def _pause_everything(loaded: Settings, reason: str) -> int:
+    async with app.build(loaded, pool_size=2) as application:
+        workspaces = await app.every_workspace(application)
+        for workspace in workspaces:
+            await brake.pause(
+                application.database,
+                workspace,
+                scope=PauseScope.INSTALLATION,
+                reason=reason,
+                by=HERE,
+            )
+        return len(workspaces)
+
+
+def resume_everything() -> int:
+    """Lift the pause of the installation in every workspace that has it; how many had."""
+    with explained():
+        return asyncio.run(_resume_everything(settings.load()))
+
+
+async def _resume_everything(loaded: Settings) -> int:
+    resumed = 0
+    async with app.build(loaded, pool_size=2) as application:
+        for workspace in await app.every_workspace(application):
+            with contextlib.suppress(NotFound):
+                await brake.resume(
+                    application.database, workspace, scope=PauseScope.INSTALLATION, by=HERE
+                )
+                resumed += 1
+    return resumed

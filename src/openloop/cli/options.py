@@ -27,6 +27,7 @@ def child_options(*, ready: bool) -> Callable[[F], F]:
             "--parent-fd",
             type=click.IntRange(min=3),
             metavar="N",
+            callback=_tie,
             help="Stop when the other end of this pipe closes; .env is not read then.",
         )(command)
         return click.option(
@@ -38,3 +39,12 @@ def child_options(*, ready: bool) -> Callable[[F], F]:
         )(command)
 
     return add
+
+
+def _tie(_context: click.Context, _option: click.Parameter, parent_fd: int | None) -> int | None:
+    """Tie this process to its parent before it imports what takes seconds on a busy machine."""
+    if parent_fd is not None:
+        from openloop.cli.processes.parent import follow  # noqa: PLC0415  # --help imports less
+
+        follow(parent_fd)
+    return parent_fd

@@ -89,7 +89,7 @@ def show_list(
 ) -> None:
     """Write a list. `answer` is what the server said, for JSON and YAML; `name` is for `-o name`."""
     if output in ("json", "yaml"):
-        _show_answer(answer, output)
+        show_answer(answer, output)
     elif output == "name":
         for row in rows:
             click.echo(clean(name(row)))
@@ -105,7 +105,7 @@ def show_one(
 ) -> None:
     """Write one thing: what the server said, or labelled lines; empty ones are left out."""
     if output in ("json", "yaml"):
-        _show_answer(answer, output)
+        show_answer(answer, output)
     elif output == "name":
         click.echo(clean(name))
     else:
@@ -152,7 +152,8 @@ def has_colour() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _show_answer(answer: object, output: Format) -> None:
+def show_answer(answer: object, output: Format) -> None:
+    """What the server said, as JSON or YAML."""
     if output == "json":
         click.echo(escape_json(json.dumps(answer, indent=2, ensure_ascii=False)))
         return

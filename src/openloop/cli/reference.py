@@ -29,13 +29,15 @@ to another machine.
 | Exit status | Meaning |
 |---|---|
 | 0 | done |
-| 1 | failed; `doctor` and `slack check`: there is a problem |
+| 1 | failed; `doctor` and `slack check`: there is a problem; `agents diff`: something differs |
 | 2 | the command was called wrongly |
 | 3 | invalid: a manifest, a setting or a value is refused |
 | 4 | there is no such thing |
-| 5 | denied: no token, or one without the right |
+| 5 | denied: no token, or one without the right; or it waits for somebody's approval. \
+`plan`: it widens rights, and nobody has acknowledged that |
 | 6 | conflict: somebody else was first, or something is there already |
 | 7 | the server or the database cannot be reached |
+| 8 | `agents diff`: the comparison failed |
 | 130 | interrupted |
 """
 _WIDTH: Final = 100

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import click
 
@@ -18,9 +19,9 @@ from openloop.cli.output import (
     say,
     show_list,
     show_one,
-    value,
 )
-from openloop.cli.text import age, clean, money, one_line, shorten, when
+from openloop.cli.text import age, money, one_line, when
+from openloop.cli.wording import step_line, who
 
 STATES: Final = ("queued", "working", "waiting", "done", "failed", "cancelled", "declined")
 OPEN: Final = ("queued", "working", "waiting")
@@ -46,7 +47,6 @@ limit_option = click.option(
     help="How many, at most.",
 )
 _LOOK_SECONDS: Final = 0.5
-_LINE: Final = 160
 
 
 @click.group()
@@ -100,6 +100,11 @@ def _describe(run_id: str, output: Format) -> None:
         ("Run", run["id"]),
         ("Agent", run["agent"]),
         ("State", f"{run['state']} {run['error_code']}".strip()),
+        *(
+            (("Paused", f"{pause['scope']}: {pause['reason']}"),)
+            if (pause := run.get("pause"))
+            else ()
+        ),
         ("Asked by", f"{who(run['requested_by'])}, {when(run['queued_at'])}"),
         ("Request", run["request"]),
         ("Link", run["request_link"]),
@@ -149,6 +154,27 @@ def _why(run: Json) -> str:
     return f": {one_line(run['outcome'])}" if run["state"] == "failed" and run["outcome"] else ""
 
 
+@runs.command("explain")
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the bundle to a file, which `audit verify --bundle` reads.",
+)
+@output_option
+def explain(run_id: str, file: Path | None, output: Format) -> None:
+    """Explain a run: who asked, what decided, what it did and cost.
+
+    With -o json it is one bundle that can be verified without the database.
+    """
+    from openloop.cli import explaining  # noqa: PLC0415  # only this command needs it
+
+    bundle = connect().get(f"/api/v1/runs/{by_id('run', run_id)}/explain")
+    explaining.show(bundle, file, output)
+
+
 @runs.command("cancel")
 @click.argument("run_id", metavar="ID")
 @output_option
@@ -163,34 +189,6 @@ def cancel(run_id: str, output: Format) -> None:
         name=lambda each: f"run/{each['id']}",
         nothing="",
     )
-
-
-def who(actor: Any) -> str:
-    """Whoever did something, as a person would be called."""
-    return one_line(actor.get("name") or actor.get("id") or actor.get("external_id") or "")
-
-
-def step_line(step: Json) -> str:
-    """A step in one line."""
-    at = when(step["finished_at"] or step["started_at"])
-    name = f"{step['kind']} {step['name']}".strip()
-    line = f"{at}  {step['seq']:>3}  {step['state']:<8}  {name}  {_said(step)}".rstrip()
-    return shorten(one_line_keeping_gaps(line), _LINE)
-
-
-def one_line_keeping_gaps(text: str) -> str:
-    """Clean text in one line, with its columns."""
-    return clean(text).replace("\n", " ").replace("\t", " ")
-
-
-def _said(step: Json) -> str:
-    """The most telling thing of a step: what was said, called or refused."""
-    shown = step["output"] if step["state"] == "finished" else step["input"]
-    for key in ("text", "error", "refused", "content", "arguments"):
-        found = value(shown or {}, key)
-        if found:
-            return one_line(found if isinstance(found, str) else json_line(found))
-    return step["rule"]
 
 
 def _approval(approval: Json) -> str:

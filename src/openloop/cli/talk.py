@@ -41,6 +41,7 @@ class Talk:
         self._run: Json | None = None
         self._status = ""
         self._open: dict[str, str] = {}  # approvals that nobody has decided: id to title
+        self._told: dict[str, str] = {}  # what came of them, as it was last told
         self._is_idle = True
 
     def run(self) -> None:
@@ -154,20 +155,41 @@ class Talk:
                 if op.get("footer"):
                     say(one_line(op["footer"]))
             case "Ask":
-                self._open[message["approval_id"]] = op["card"]["title"]
-                click.echo(_card(op["card"], op.get("buttons", ()), message["approval_id"]))
+                for asked in _asked(message):
+                    self._open[asked["approval"]] = asked["card"]["title"]
+                    click.echo(_card(asked["card"], asked.get("buttons", ()), asked["approval"]))
+                if op.get("more"):
+                    say(one_line(op["more"]))
             case "Settle":
-                self._open.pop(message["approval_id"] or "", None)
-                click.echo(f"[{clean(op['card']['title'])}: {clean(op['outcome'])}]")
+                for asked in _asked(message):
+                    self._settle(asked)
             case "SetStatus":
                 self._show_status(op["text"])
             case _:  # an op of a newer server
                 pass
 
+    def _settle(self, asked: Json) -> None:
+        """Tell what has become of a call, once: its card is drawn anew for the others on it, too."""
+        approval, outcome = asked["approval"], asked["outcome"]
+        if outcome and self._told.get(approval) != outcome:
+            self._told[approval] = outcome
+            click.echo(f"[{clean(asked['card']['title'])}: {clean(outcome)}]")
+        if asked.get("buttons"):
+            self._open[approval] = asked["card"]["title"]
+        else:
+            self._open.pop(approval, None)
+
     def _show_status(self, text: str) -> None:
         if text and text != self._status:
             say(f"... {one_line(text)}")
         self._status = text
+
+
+def _asked(message: Json) -> list[Json]:
+    """Every held call on a card, each with the approval behind it."""
+    op: Json = message["op"]
+    first = {**op, "approval": op.get("approval") or message["approval_id"] or ""}
+    return [first, *op.get("others", ())]
 
 
 def _card(card: Any, buttons: Any, approval: str) -> str:

@@ -10,7 +10,7 @@ from openloop.cli.client import by_name, connect
 from openloop.cli.output import Column, Format, field, output_option, say, show_list
 from openloop.cli.text import age, when
 
-ROLES: Final = ("viewer", "operator", "approver", "admin", "owner")
+ROLES: Final = ("viewer", "operator", "approver", "admin", "owner", "sync")
 TOKENS = (
     field("ID", "id"),
     field("NAME", "name"),

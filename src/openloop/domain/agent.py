@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from openloop.domain.ids import AgentId, RevisionId
+from openloop.domain.ids import AgentId, ChangeId, PrincipalId, RevisionId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,11 @@ class Inactive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One applied manifest; `source` is the text as it was applied."""
+    """One applied manifest.
+
+    `source` is the text as it was applied, `origin` what applied it (`cli`, `up`, `sync ...`), and
+    `change_id` the change that somebody approved, where it widened rights.
+    """
 
     id: RevisionId
     agent_id: AgentId
@@ -25,6 +29,9 @@ class Revision:
     digest: str
     inactive: tuple[Inactive, ...]
     applied_at: datetime
+    applied_by: PrincipalId
+    origin: str = ""
+    change_id: ChangeId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,22 @@
 """Approvals: a held call, who may decide it, and what a decision makes of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
+from uuid import UUID
 
-from openloop.domain.errors import AlreadyDecided, Expired, NotAnApprover, OwnRequest
+from openloop.domain.errors import AlreadyDecided, Expired, NotAnApprover, OwnEdit, OwnRequest
 from openloop.domain.ids import ApprovalId, ConversationId, PrincipalId, RunId
 from openloop.domain.surface import Actor, Card
+from openloop.domain.verdict import Demand
 
 
 class ApprovalState(StrEnum):
-    """pending -> approved | denied | expired | withdrawn; approved -> stale | executing;
-    executing -> executed | failed | unknown; unknown -> approved (retry) | executed (it happened).
+    """pending -> approved | denied | expired | withdrawn | stale; approved -> executing | stale
+    | pending (a vote counts no more); executing -> executed | failed | unknown | approved (nothing
+    was sent); unknown -> approved (retry) | executed (it happened).
     """
 
     PENDING = "pending"
@@ -28,6 +32,8 @@ class ApprovalState(StrEnum):
 
 
 Decision = Literal["approve", "deny", "retry", "happened"]
+VoteKind = Literal["approve", "deny", "retry", "happened", "break_glass"]
+Parked = Literal["", "batch", "run", "approvers"]
 
 AFTER: dict[tuple[ApprovalState, Decision], ApprovalState] = {
     (ApprovalState.PENDING, "approve"): ApprovalState.APPROVED,
@@ -35,21 +41,55 @@ AFTER: dict[tuple[ApprovalState, Decision], ApprovalState] = {
     (ApprovalState.UNKNOWN, "retry"): ApprovalState.APPROVED,
     (ApprovalState.UNKNOWN, "happened"): ApprovalState.EXECUTED,
 }
+"""What a decision that counts leads to, once enough people have made it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voter:
-    """Somebody who clicks: a principal, and the ids that say whether they asked for this."""
+    """A principal, and what is true of them now.
+
+    `references` are those of the approval's demands (`@maintainers`) that mean this person.
+    """
 
     principal_id: PrincipalId
     name: str
-    is_approver: bool
-    is_requester: bool
+    references: frozenset[str]
+    is_active: bool = True
+    is_requester: bool = False
+    is_owner: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """What somebody said about one round of an approval: an edit begins the next."""
+
+    principal_id: PrincipalId
+    decision: VoteKind
+    round: int
+    via: str
+    voted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How far one demand has come."""
+
+    demand: Demand
+    given: int
+
+    @property
+    def is_met(self) -> bool:
+        """True once enough different people have approved."""
+        return self.given >= self.demand.quorum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """A held tool call. `arguments` are the canonical bytes that were shown and that will run."""
+    """A held tool call. `arguments` are the canonical bytes that were shown and that will run.
+
+    `round` counts the versions of the bytes: a vote is for one of them. `parked` says why nobody was
+    asked by a card; the call waits in the inbox. `card_id` names the card it shares with others.
+    """
 
     id: ApprovalId
     run_id: RunId
@@ -62,37 +102,161 @@ class Approval:
     hash: str
     card: Card
     requested_by: Actor
-    approvers: tuple[str, ...]
+    demands: tuple[Demand, ...]
+    may_edit: bool = True
     solo_mode: bool
     rule: str
     state: ApprovalState
     asked_at: datetime
     expires_at: datetime
+    round: int = 1
+    edited_by: PrincipalId | None = None
+    escalated: int = 0
+    parked: Parked = ""
+    card_id: UUID | None = None
+    told: tuple[PrincipalId, ...] = ()
     decided_by: PrincipalId | None = None
     decided_at: datetime | None = None
     reason: str = ""
     result: dict[str, object] | None = None
 
-    def decide(self, decision: Decision, *, by: Voter, at: datetime) -> ApprovalState:
-        """The state after this person's decision.
+    @property
+    def approvers(self) -> tuple[str, ...]:
+        """Everybody whom a demand names from the start, as references of the manifest."""
+        return tuple(dict.fromkeys(ref for demand in self.demands for ref in demand.approvers))
 
-        Order of the checks: who, then whether it is still open; a stranger learns nothing about
-        the state of an approval.
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The same, with those who may decide only later."""
+        later = (ref for d in self.demands for stage in d.escalation for ref in stage.approvers)
+        return tuple(dict.fromkeys((*self.approvers, *later)))
+
+    def may_count(self, voter: Voter, demand: Demand, *, at: datetime) -> bool:
+        """True where a vote of this person counts for a demand at this time."""
+        return (
+            voter.is_active
+            and voter.principal_id != self.edited_by
+            and (not voter.is_requester or self.solo_mode or not demand.not_requester)
+            and not voter.references.isdisjoint(self.approvers_of(demand, at=at))
+        )
+
+    def approvers_of(self, demand: Demand, *, at: datetime) -> tuple[str, ...]:
+        """Who may decide for a demand at this time: with every escalation that is due."""
+        due = (
+            stage.approvers
+            for stage in demand.escalation
+            if at >= self.asked_at + timedelta(hours=stage.after_hours)
+        )
+        return (*demand.approvers, *(ref for stage in due for ref in stage))
+
+    def escalations(self) -> list[tuple[datetime, tuple[str, ...]]]:
+        """When further people may decide, and who; the earliest first, each time once."""
+        stages: dict[int, list[str]] = {}
+        for stage in (each for demand in self.demands for each in demand.escalation):
+            stages.setdefault(stage.after_hours, []).extend(stage.approvers)
+        return [
+            (self.asked_at + timedelta(hours=hours), tuple(dict.fromkeys(stages[hours])))
+            for hours in sorted(stages)
+        ]
+
+    def next_look_at(self) -> datetime:
+        """When somebody has to look at this again while it is pending."""
+        later = [at for at, _ in self.escalations()[self.escalated :]]
+        return min((*later, self.expires_at))
+
+    def count(self, votes: Iterable[tuple[Vote, Voter]], *, at: datetime) -> tuple[Count, ...]:
+        """How many different people approve this very round, demand by demand, as things are now."""
+        approving = [
+            voter
+            for vote, voter in votes
+            if vote.decision in ("approve", "retry") and vote.round == self.round
+        ]
+        return tuple(
+            Count(
+                demand=demand,
+                given=len({v.principal_id for v in approving if self.may_count(v, demand, at=at)}),
+            )
+            for demand in self.demands
+        )
+
+    def is_carried(self, votes: Iterable[tuple[Vote, Voter]], *, at: datetime) -> bool:
+        """True where every demand is met, or an owner has broken the glass for this round."""
+        given = list(votes)
+        broken = any(
+            vote.decision == "break_glass"
+            and vote.round == self.round
+            and voter.is_active
+            and voter.is_owner
+            for vote, voter in given
+        )
+        counts = self.count(given, at=at)
+        return broken or (bool(counts) and all(count.is_met for count in counts))
+
+    def check_voter(self, by: Voter, *, at: datetime) -> None:
+        """Refuse whoever has no say in this.
 
         Raises:
-            NotAnApprover, OwnRequest, AlreadyDecided, Expired
+            NotAnApprover, OwnRequest, OwnEdit
         """
-        if not by.is_approver:
+        named = [
+            demand
+            for demand in self.demands
+            if not by.references.isdisjoint(self.approvers_of(demand, at=at))
+        ]
+        if not (by.is_active and named):
             message = f"Only {', '.join(self.approvers)} may decide this"
             raise NotAnApprover(message)
-        if by.is_requester and not self.solo_mode:
+        if by.principal_id == self.edited_by:
+            message = "You edited this last, so somebody else has to decide it"
+            raise OwnEdit(message)
+        if not any(self.may_count(by, demand, at=at) for demand in named):
             message = "You asked for this, so somebody else has to decide it"
             raise OwnRequest(message)
+
+    def check_open(self, *, at: datetime) -> None:
+        """Refuse what is decided already, or was not decided in time.
+
+        Raises:
+            AlreadyDecided, Expired
+        """
+        if self.state is not ApprovalState.PENDING:
+            message = f"This is not open any more: it is {self.state}"
+            raise AlreadyDecided(message)
+        if at >= self.expires_at:
+            message = "This was not decided in time and has expired"
+            raise Expired(message)
+
+    def decide(
+        self,
+        decision: Decision,
+        *,
+        by: Voter,
+        at: datetime,
+        votes: Iterable[tuple[Vote, Voter]] = (),
+    ) -> ApprovalState:
+        """The state after this person's decision, beside the votes that were given before.
+
+        Order of the checks: who, then whether it is still open; a stranger learns nothing about
+        the state of an approval. One person who denies is enough.
+
+        Raises:
+            NotAnApprover, OwnRequest, OwnEdit, AlreadyDecided, Expired
+        """
+        self.check_voter(by, at=at)
         after = AFTER.get((self.state, decision))
         if after is None:
             message = f"This is not open any more: it is {self.state}"
             raise AlreadyDecided(message)
-        if self.state is ApprovalState.PENDING and at >= self.expires_at:
-            message = "This was not decided in time and has expired"
-            raise Expired(message)
-        return after
+        if self.state is ApprovalState.PENDING:
+            self.check_open(at=at)
+        if decision != "approve":
+            return after
+        own = Vote(
+            principal_id=by.principal_id,
+            decision="approve",
+            round=self.round,
+            via="",
+            voted_at=at,
+        )
+        carried = self.is_carried((*votes, (own, by)), at=at)
+        return after if carried else ApprovalState.PENDING

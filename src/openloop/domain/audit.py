@@ -10,10 +10,13 @@ from openloop.domain.surface import Actor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Who:
-    """Whoever did it: a principal, an actor on a surface who is no principal, or ourselves."""
+    """Whoever did it: a principal, an actor on a surface who is no principal, or ourselves.
+
+    The name is empty where it was erased.
+    """
 
     kind: Literal["principal", "actor", "agent", "system"]
-    name: str
+    name: str = ""
     principal_id: UUID | None = None
     surface: str = ""
     external_id: str = ""

@@ -6,10 +6,12 @@ OpenLoopError
 │   ├── AlreadyDecided
 │   ├── Expired
 │   ├── Stale
+│   ├── Edited
 │   └── LostClaim
 ├── Forbidden         403   the caller may not
 │   ├── NotAnApprover
-│   └── OwnRequest
+│   ├── OwnRequest
+│   └── OwnEdit
 ├── Invalid           422   the input is wrong; `problems` lists all of it
 │   └── Misconfigured
 └── Unavailable       503   a database, provider or platform cannot be reached
@@ -67,6 +69,12 @@ class Stale(Conflict):
     code = "approval_stale"
 
 
+class Edited(Conflict):
+    """What would run is not what the caller has read: somebody has edited it."""
+
+    code = "approval_edited"
+
+
 class LostClaim(Conflict):
     """Another worker holds this conversation; nothing more may be written under the old claim."""
 
@@ -89,6 +97,12 @@ class OwnRequest(Forbidden):
     """People do not approve what they asked for themselves."""
 
     code = "own_request"
+
+
+class OwnEdit(Forbidden):
+    """People do not approve what they edited themselves."""
+
+    code = "own_edit"
 
 
 class Invalid(OpenLoopError):

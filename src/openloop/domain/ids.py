@@ -20,6 +20,9 @@ MemoryId = NewType("MemoryId", UUID)
 OpId = NewType("OpId", UUID)
 TokenId = NewType("TokenId", UUID)
 ReservationId = NewType("ReservationId", UUID)
+LoginId = NewType("LoginId", UUID)
+LinkId = NewType("LinkId", UUID)
+ChangeId = NewType("ChangeId", UUID)
 
 
 def new_id() -> UUID:

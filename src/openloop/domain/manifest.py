@@ -10,12 +10,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
-from openloop.domain import manifest_agent, manifest_workspace, strict_yaml
+from openloop.domain import (
+    budget_rules,
+    manifest_agent,
+    manifest_rules,
+    manifest_workspace,
+    strict_yaml,
+)
 from openloop.domain.errors import Invalid
 from openloop.domain.manifest_agent import AgentManifest, ChannelBinding
 from openloop.domain.manifest_parts import plain, shorten
@@ -24,7 +30,9 @@ from openloop.domain.manifest_workspace import WorkspaceManifest
 from openloop.domain.strict_yaml import Document, Path, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+T = TypeVar("T")
 
 API_VERSION: Final = "openloop.ai/v1alpha1"
 
@@ -60,22 +68,43 @@ def load(text: bytes | str, *, name: str) -> Loaded:
     Raises:
         InvalidManifest
     """
+    manifest, locator = read(text, _KINDS, name=name)
+    refuse(tuple(locator.problem(*finding) for finding in _findings(manifest)))
+    return Loaded(manifest, locator.document)
+
+
+def read(text: bytes | str, kinds: Mapping[str, type[T]], *, name: str) -> tuple[T, Locator]:
+    """Read a file of one of these kinds, as strictly as all of them; rules come afterwards.
+
+    Raises:
+        InvalidManifest
+    """
     try:
         document = strict_yaml.load(text, name=name)
     except strict_yaml.Malformed as malformed:
         raise InvalidManifest(malformed.found) from None
-    kind, body = _kind(document)
+    kind, body = _kind(document, kinds)
     locator = Locator(document, kind)
     nulls = tuple(locator.nulls())
     try:
-        manifest = _adapter(kind).validate_python(body)
+        value: T = _adapter(kind).validate_python(body)
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False, include_input=True)
-        _refuse(_merged(nulls, locator.translated(errors)))
+        refuse(_merged(nulls, locator.translated(errors)))
         raise
-    _refuse(nulls)
-    _refuse(tuple(locator.problem(*finding) for finding in _findings(manifest)))
-    return Loaded(manifest, document)
+    refuse(nulls)
+    return value, locator
+
+
+def refuse(found: tuple[Problem, ...]) -> None:
+    """Refuse a file where something was found, in the order of the file.
+
+    Raises:
+        InvalidManifest
+    """
+    if found:
+        ordered = sorted(found, key=lambda problem: (problem.line, problem.column))
+        raise InvalidManifest(tuple(ordered[: strict_yaml.MAX_PROBLEMS]))
 
 
 def parse(text: bytes | str, *, name: str) -> Manifest:
@@ -146,11 +175,11 @@ def digest(manifest: Manifest) -> str:
 
 
 @cache
-def _adapter(kind: type[Manifest]) -> TypeAdapter[Manifest]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _kind(document: Document) -> tuple[type[Manifest], dict[str, object]]:
+def _kind(document: Document, kinds: Mapping[str, type[T]]) -> tuple[type[T], dict[str, object]]:
     """Which manifest it claims to be, and what the type of that kind reads."""
     top = document.value
     locator = Locator(document)
@@ -162,15 +191,18 @@ def _kind(document: Document) -> tuple[type[Manifest], dict[str, object]]:
     if version != API_VERSION:
         message = f"Expected {API_VERSION}, found {shorten(version)}"
         found.append(_top_level(locator, top, "apiVersion", message))
-    kind = _KINDS.get(name) if isinstance(name, str) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
         if isinstance(name, str) and name in LATER_KINDS:
             message = f"A manifest of kind {name!r} is not supported yet in this version"
             found.append(locator.problem("manifest_not_supported_yet", ("kind",), message))
+        elif name == "AgentTest":
+            message = "A test is not applied: run it with `openloop agents test -f FILE`"
+            found.append(locator.problem("manifest_wrong_kind", ("kind",), message))
         else:
-            message = f"Expected one of {', '.join(_KINDS)}, found {shorten(name)}"
+            message = f"Expected one of {', '.join(kinds)}, found {shorten(name)}"
             found.append(_top_level(locator, top, "kind", message))
-    _refuse(tuple(found))
+    refuse(tuple(found))
     if kind is None:  # pragma: no cover  # a problem was found above
         raise AssertionError(name)
     return kind, {key: top[key] for key in ("metadata", "spec") if key in top}
@@ -188,12 +220,6 @@ def _merged(nulls: tuple[Problem, ...], others: Iterator[Problem]) -> tuple[Prob
     return (*nulls, *(problem for problem in others if problem.path not in empty))
 
 
-def _refuse(found: tuple[Problem, ...]) -> None:
-    if found:
-        ordered = sorted(found, key=lambda problem: (problem.line, problem.column))
-        raise InvalidManifest(tuple(ordered[: strict_yaml.MAX_PROBLEMS]))
-
-
 def _wrong_kind(loaded: Loaded, expected: str) -> InvalidManifest:
     message = f"Expected a manifest of kind {expected}"
     locator = Locator(loaded.document)
@@ -202,8 +228,15 @@ def _wrong_kind(loaded: Loaded, expected: str) -> InvalidManifest:
 
 def _findings(manifest: Manifest) -> Iterator[tuple[str, Path, str]]:
     if isinstance(manifest, AgentManifest):
-        return manifest_agent.findings(manifest)
-    return manifest_workspace.findings(manifest)
+        yield from manifest_agent.findings(manifest)
+        yield from manifest_rules.findings(manifest.spec)
+        yield from budget_rules.agent_findings(manifest)
+        return
+    yield from manifest_workspace.findings(manifest)
+    yield from budget_rules.workspace_findings(manifest)
+    rules, path = manifest.spec.policy.rules, ("spec", "policy", "rules")
+    yield from manifest_rules.rule_findings(path, rules)
+    yield from manifest_rules.quorum_findings(path, rules, manifest)
 
 
 def _reference_findings(
@@ -227,3 +260,6 @@ def _reference_findings(
         elif on_slack and not any(workspace.spec.people[name].slack for name in people):
             message = f"{reference!r} stands for nobody with a Slack id: add people.NAME.slack"
             yield "approver_unreachable", path, message
+    rules = ("spec", "approvals", "rules")
+    yield from manifest_rules.quorum_findings(rules, agent.spec.approvals.rules, workspace)
+    yield from budget_rules.reference_findings(agent.spec.budget.extension, workspace)

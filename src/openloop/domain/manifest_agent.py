@@ -9,31 +9,35 @@ from typing import Annotated, Literal, TypeAlias
 from annotated_types import Ge, Le, Len
 from pydantic import Discriminator
 
+from openloop.domain.manifest_approvals import Approvals, Channels, RequesterRights, VisibleIn
+from openloop.domain.manifest_budget import AgentBudget
 from openloop.domain.manifest_parts import (
     ChannelName,
     Count,
     Distinct,
-    Dollars,
     Few,
-    GatedPermission,
+    HostPattern,
     Label,
     McpToolName,
     ModelName,
     Permission,
-    Reference,
     RepoName,
+    RepoPattern,
+    ResourceName,
     ServerAddress,
     Slug,
     Some,
     ToolName,
     part,
 )
+from openloop.domain.resources import KEYS, ResourceKind, covers
 from openloop.domain.strict_yaml import Path
 
 SurfaceName: TypeAlias = Literal["slack", "discord", "github", "linear", "zoom", "console"]
 Wake: TypeAlias = Literal["mention", "followup"]
 McpEffect: TypeAlias = Literal["read", "write", "destroy"]
-Repos: TypeAlias = Annotated[tuple[RepoName, ...], Some, Distinct]
+RepoPatterns: TypeAlias = Annotated[tuple[RepoPattern, ...], Some, Distinct]
+HostPatterns: TypeAlias = Annotated[tuple[HostPattern, ...], Some, Distinct]
 
 
 @part
@@ -150,13 +154,43 @@ class ModelPolicy:
 
 
 @part
+class ResourceRights:
+    """What is different about single resources of a tool."""
+
+    visible_in: VisibleIn | None = None
+    requester_rights: RequesterRights | None = None
+
+
+@part
 class NativeTool:
-    """A toolset of an integration, and which of its permissions the agent has."""
+    """A toolset of an integration, which of its permissions the agent has, and on what.
+
+    `visible_in` is the widest class of place in which what was read may be shown (internal);
+    `requester_rights` says whether this manifest speaks for the people who ask (grant) or the
+    service has to, for each of them (own). `resources` says both for single ones.
+    """
 
     name: ToolName
     type: Literal["native"]
     permissions: Annotated[tuple[Permission, ...], Some, Distinct]
-    repos: Repos | None = None
+    repos: RepoPatterns | None = None
+    channels: Channels | None = None
+    hosts: HostPatterns | None = None
+    visible_in: VisibleIn | None = None
+    requester_rights: RequesterRights | None = None
+    resources: Annotated[Mapping[ResourceName, ResourceRights], Few] = field(
+        default_factory=dict[str, ResourceRights]
+    )
+
+    def patterns(self, kind: ResourceKind) -> tuple[str, ...] | None:
+        """The resources of one kind that it may touch; None where it names none of that kind."""
+        match kind:
+            case "repo":
+                return self.repos
+            case "channel":
+                return self.channels
+            case "host":
+                return self.hosts
 
     @property
     def gated(self) -> tuple[str, ...]:
@@ -183,6 +217,7 @@ class McpTool:
     effects: Annotated[Mapping[McpToolName, McpEffect], Few] = field(
         default_factory=dict[str, McpEffect]
     )
+    visible_in: VisibleIn | None = None
 
     @property
     def gated(self) -> tuple[str, ...]:
@@ -198,34 +233,7 @@ class McpTool:
 
 ToolGrant: TypeAlias = Annotated[NativeTool | McpTool, Discriminator("type")]
 
-# --- approvals and limits ------------------------------------------------------------------------
-
-
-@part
-class StandingRule:
-    """A write that is not held: exactly this permission, in exactly these repositories."""
-
-    permission: GatedPermission
-    repos: Repos | None = None
-
-
-@part
-class Approvals:
-    """Who decides held writes. Every write is held unless `allow` names it."""
-
-    require_for: Annotated[tuple[GatedPermission, ...], Few, Distinct] = ()
-    approvers: Annotated[tuple[Reference, ...], Few, Distinct] = ()
-    allow: Annotated[tuple[StandingRule, ...], Few] = ()
-    expires_hours: Annotated[Count, Ge(1), Le(720)] = 72
-
-
-@part
-class AgentBudget:
-    """What the agent may spend in a calendar month (UTC), and on one run."""
-
-    monthly_usd: Dollars
-    per_task_usd: Dollars
-    on_exceeded: Literal["block"] = "block"
+# --- limits --------------------------------------------------------------------------------------
 
 
 @part
@@ -278,9 +286,7 @@ def findings(agent: AgentManifest) -> Iterator[Finding]:
     yield from _doubled(agent.spec)
     yield from _routes(agent.spec)
     yield from _effects(agent.spec)
-    yield from _approvers(agent.spec)
-    yield from _gated_names(agent.spec)
-    yield from _standing_rules(agent.spec)
+    yield from _overrides(agent.spec)
 
 
 def _doubled(spec: AgentSpec) -> Iterator[Finding]:
@@ -316,67 +322,14 @@ def _effects(spec: AgentSpec) -> Iterator[Finding]:
                 yield "manifest_invalid_value", ("spec", "tools", index, "effects", name), message
 
 
-def _approvers(spec: AgentSpec) -> Iterator[Finding]:
-    if spec.approvals.approvers:
-        return
-    if spec.approvals.require_for:
-        held, path = spec.approvals.require_for[0], ("spec", "approvals", "require_for")
-    else:
-        writing = [(index, tool.writes[0]) for index, tool in enumerate(spec.tools) if tool.writes]
-        if not writing:
-            return
-        index, held = writing[0]
-        path = ("spec", "tools", index, "permissions")
-    message = f"{held!r} is held for a person and nobody may decide: name spec.approvals.approvers"
-    yield "approvers_missing", path, message
-
-
-def _gated_names(spec: AgentSpec) -> Iterator[Finding]:
-    """MCP tools have names, native toolsets have `resource:verb`; a mix-up would gate nothing."""
-    rules = [
-        (("require_for", index), name) for index, name in enumerate(spec.approvals.require_for)
-    ]
-    kinds = {tool.name: tool.type for tool in spec.tools}
-    for where, name in rules:
-        toolset, _, rest = name.partition(".")
-        if kinds.get(toolset) == "mcp":
-            if ":" in rest:
-                message = f"{toolset!r} is an MCP server: write {toolset}.TOOL"
-                yield "manifest_invalid_value", ("spec", "approvals", *where), message
-        elif ":" not in rest:
-            message = f"{name!r} names no verb: write {name}:write"
-            yield "manifest_invalid_value", ("spec", "approvals", *where), message
-
-
-def _standing_rules(spec: AgentSpec) -> Iterator[Finding]:
-    tools = {name: tool for tool in spec.tools for name in tool.gated}
-    seen: set[str] = set()
-    for index, rule in enumerate(spec.approvals.allow):
-        path: Path = ("spec", "approvals", "allow", index)
-        tool = tools.get(rule.permission)
-        if rule.permission in seen:
-            message = f"{rule.permission!r} has a rule already: put the repositories together"
-            yield "manifest_duplicate", (*path, "permission"), message
-        seen.add(rule.permission)
-        if tool is None:
-            message = f"{rule.permission!r} is allowed here and granted by no tool"
-            yield "standing_rule_not_granted", (*path, "permission"), message
-        elif rule.permission in spec.approvals.require_for:
-            message = f"{rule.permission!r} is in require_for too: it cannot be held and not held"
-            yield "standing_rule_contradicted", (*path, "permission"), message
-        if isinstance(tool, NativeTool):
-            yield from _rule_repos(path, rule, tool)
-        elif tool is not None and rule.repos is not None:
-            message = "An MCP tool has no repositories"
-            yield "manifest_invalid_value", (*path, "repos"), message
-
-
-def _rule_repos(path: Path, rule: StandingRule, tool: NativeTool) -> Iterator[Finding]:
-    if rule.repos is None:
-        message = "A standing rule names the repositories it is for: add repos"
-        yield "manifest_missing_key", path, message
-        return
-    for index, repo in enumerate(rule.repos):
-        if tool.repos is not None and repo not in tool.repos:
-            message = f"{repo!r} is not among the repositories of {tool.name!r}"
-            yield "manifest_invalid_value", (*path, "repos", index), message
+def _overrides(spec: AgentSpec) -> Iterator[Finding]:
+    """Rules for single resources of a tool that grants none such would never apply."""
+    for index, tool in enumerate(spec.tools):
+        if not isinstance(tool, NativeTool):
+            continue
+        names_any = any(tool.patterns(kind) for kind in KEYS)
+        for name in tool.resources if names_any else ():
+            granted = (covers(k, p, name) for k in KEYS for p in tool.patterns(k) or ())
+            if not any(granted):
+                message = f"{name!r} is not among the resources of {tool.name!r}"
+                yield "manifest_invalid_value", ("spec", "tools", index, "resources", name), message

@@ -113,6 +113,21 @@ RepoName: TypeAlias = Annotated[
     str,
     Grammar(rf"{_OWNER}/(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,100}}", "a repository: owner/name"),
 ]
+RepoPattern: TypeAlias = Annotated[
+    str,
+    Grammar(
+        rf"{_OWNER}/(?:\*|(?!\.{{1,2}}$)[A-Za-z0-9._-]{{1,100}})",
+        "a repository: owner/name, or owner/* for all of an owner",
+    ),
+]
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+HostName: TypeAlias = Annotated[str, Grammar(_HOST, "a host (api.example.com)")]
+HostPattern: TypeAlias = Annotated[
+    str, Grammar(rf"(?:\*\.)?{_HOST}", "a host, or *.example.com for all below it")
+]
+ResourceName: TypeAlias = Annotated[
+    str, Grammar(r"[^\s,]{1,200}", "one resource: owner/name, a channel, or a host")
+]
 ModelName: TypeAlias = Annotated[
     str,
     Grammar(

@@ -35,24 +35,21 @@ _LATER = "is not supported yet in this version"
 LATER_KEYS: Mapping[type[object], Mapping[str, frozenset[str]]] = {
     AgentManifest: {
         "spec": frozenset({"replies", "skills"}),
-        "spec.approvals": frozenset({"rules", "quorum", "escalation"}),
-        "spec.budget": frozenset({"axes", "period"}),
+        "spec.approvals": frozenset({"quorum", "escalation"}),
         "spec.limits": frozenset({"concurrency"}),
         "spec.model_policy": frozenset({"fallbacks", "classifier"}),
         "spec.model_policy.routes[].match": frozenset({"place", "cost", "input_size"}),
     },
     WorkspaceManifest: {
-        "spec": frozenset({"policy", "secrets"}),
-        "spec.budget": frozenset({"axes", "period"}),
+        "spec": frozenset({"secrets"}),
         "spec.integrations": frozenset({"discord", "linear", "zoom"}),
     },
 }
 LATER_VALUES: Mapping[str, frozenset[str]] = {
     "spec.memory.scope": frozenset({"agent", "workspace"}),
-    "spec.budget.on_exceeded": frozenset({"warn", "ask"}),
     "spec.wake[]": frozenset({"ambient", "dm"}),
 }
-LATER_KINDS = frozenset({"Schedule", "AgentTest"})
+LATER_KINDS = frozenset({"Schedule"})
 
 _EXPECTED = {
     "string_type": "text",
@@ -73,18 +70,18 @@ class Locator:
     """Makes problems of one document."""
 
     def __init__(self, document: Document, kind: type[object] | None = None) -> None:
-        self._document = document
+        self.document = document
         self._keys: Keys = keys_of(kind) if kind else {}
-        self._later: Mapping[str, frozenset[str]] = LATER_KEYS[kind] if kind else {}
+        self._later: Mapping[str, frozenset[str]] = LATER_KEYS.get(kind, {}) if kind else {}
 
     def problem(self, code: str, path: Path, message: str, *, at_key: bool = False) -> Problem:
         """A problem with the value at `path`, or with the key that names it."""
-        find = self._document.key_at if at_key else self._document.at
-        return _problem(self._document.file, code, path, message, find(path))
+        find = self.document.key_at if at_key else self.document.at
+        return _problem(self.document.file, code, path, message, find(path))
 
     def nulls(self) -> Iterator[Problem]:
         """Keys without a value: never read as "not given", since that may be the wider meaning."""
-        yield from self._nulls((), self._document.value)
+        yield from self._nulls((), self.document.value)
 
     def translated(self, errors: Iterable[ErrorDetails]) -> Iterator[Problem]:
         """Pydantic's errors."""

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from openloop.domain.agent_test import AgentTest
 from openloop.domain.manifest import API_VERSION
 from openloop.domain.manifest_agent import AgentManifest
 from openloop.domain.manifest_workspace import WorkspaceManifest
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NULL = {"type": "null"}
-_KINDS = {"Agent": AgentManifest, "Workspace": WorkspaceManifest}
+_KINDS = {"Agent": AgentManifest, "Workspace": WorkspaceManifest, "AgentTest": AgentTest}
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from annotated_types import Ge, Le, Len
 from pydantic import PlainValidator, WithJsonSchema
 
-from openloop.domain.manifest_agent import Finding, Repos
+from openloop.domain import manifest_login
+from openloop.domain.manifest_agent import Finding
+from openloop.domain.manifest_approvals import Repos, WorkspacePolicy
+from openloop.domain.manifest_budget import WorkspaceBudget
+from openloop.domain.manifest_login import Access, LoginSubject
 from openloop.domain.manifest_parts import (
     Count,
     Distinct,
@@ -73,13 +77,7 @@ class Person:
     slack: SlackUserId | None = None
     github: GithubIdentity | None = None
     email: Email | None = None
-
-
-@part
-class WorkspaceBudget:
-    """What all agents together may spend in a calendar month (UTC)."""
-
-    monthly_usd: Dollars
+    login: LoginSubject | None = None
 
 
 @part
@@ -125,6 +123,18 @@ class Retention:
 
 
 @part
+class AskLimits:
+    """How much people are asked: what is over it is parked, and decided from the inbox.
+
+    `per_run` counts everything that one run asks by a card, `per_approver` what one person has been
+    asked about and nobody has decided.
+    """
+
+    per_run: Annotated[Count, Ge(1), Le(1000)] = 20
+    per_approver: Annotated[Count, Ge(1), Le(1000)] = 10
+
+
+@part
 class WorkspaceSpec:
     """Everything that the agents of a workspace share.
 
@@ -137,10 +147,13 @@ class WorkspaceSpec:
     )
     roles: Mapping[RoleName, References] = field(default_factory=dict[RoleName, tuple[str, ...]])
     solo_mode: Switch = False
+    asks: AskLimits = AskLimits()
     budget: WorkspaceBudget
     integrations: Integrations = Integrations()
     prices: Annotated[Mapping[ModelName, Price], Few] = field(default_factory=dict[str, Price])
     retention: Retention = Retention()
+    access: Access = Access()
+    policy: WorkspacePolicy = WorkspacePolicy()
 
 
 @part
@@ -154,6 +167,13 @@ class WorkspaceManifest:
         """The people that `@person` or `@group` stands for, by name; nobody where it is unknown."""
         names = _reachable(self.spec, reference.removeprefix("@"))
         return frozenset(names & self.spec.people.keys())
+
+    def links_of(self, name: str | None) -> dict[str, str]:
+        """A person's ids at services, by the name of the service; # stands before a number."""
+        person = self.spec.people.get(name or "")
+        if person is None or person.github is None:
+            return {}
+        return {"github": f"#{person.github}" if isinstance(person.github, int) else person.github}
 
 
 def _reachable(spec: WorkspaceSpec, name: str) -> set[str]:
@@ -178,6 +198,7 @@ def findings(workspace: WorkspaceManifest) -> Iterator[Finding]:
     """What is wrong although every single value is well-formed."""
     spec = workspace.spec
     yield from _shared_identities(spec)
+    yield from manifest_login.findings(spec)
     for name, references in spec.groups.items():
         path = ("spec", "groups", name)
         yield from _unknown(spec, path, references)
@@ -194,7 +215,7 @@ def findings(workspace: WorkspaceManifest) -> Iterator[Finding]:
 
 
 def _shared_identities(spec: WorkspaceSpec) -> Iterator[Finding]:
-    for key in ("slack", "github", "email"):
+    for key in ("slack", "github", "email", "login"):
         owners: dict[str, str] = {}
         for name, person in spec.people.items():
             identity: str | int | None = getattr(person, key)

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from openloop.domain.audience import PlaceClass
 from openloop.domain.audit import Who
 from openloop.domain.ids import AgentId, MemoryId
 
@@ -29,7 +30,10 @@ class MemoryScope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """One memory as its row says; `unconfirmed` until a person with the right confirms it."""
+    """One memory as its row says; `unconfirmed` until a person with the right confirms it.
+
+    `visible_in` is the widest class of place in which it may be recalled.
+    """
 
     id: MemoryId
     agent_id: AgentId
@@ -44,3 +48,4 @@ class Memory:
     effective_at: datetime
     expires_at: datetime | None
     created_at: datetime
+    visible_in: PlaceClass = PlaceClass.PUBLIC

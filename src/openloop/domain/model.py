@@ -34,6 +34,18 @@ class Usage:
             raise ValueError(message)
 
 
+def believed(usage: Usage, *, said: bool, is_whole: bool = True) -> Usage:
+    """The usage of a reply, or `assumed` where its counts cannot be believed.
+
+    A prompt is never empty, so no input means that nobody counted; so does no output where something
+    was `said`. What was counted of a reply that was cut off is not all of it.
+    """
+    counts_nothing = usage.input_tokens == 0 or (said and usage.output_tokens == 0)
+    if usage.assumed or counts_nothing or not is_whole:
+        return Usage(input_tokens=0, output_tokens=0, assumed=True)
+    return usage
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """A tool as a model sees it; `parameters` is a JSON Schema."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from openloop.domain.ids import PrincipalId, WorkspaceId
+from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId
 
 
 class Role(StrEnum):
@@ -15,6 +15,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     ADMIN = "admin"
     OWNER = "owner"
+    SYNC = "sync"
 
 
 class Right(StrEnum):
@@ -26,14 +27,21 @@ class Right(StrEnum):
     CONFIGURE = "configure"
     AUDIT = "audit"
     TOKENS = "tokens"
+    ERASE = "erase"
+    SYNC = "sync"
 
 
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.SEE}),
     Role.OPERATOR: frozenset({Right.SEE, Right.RUN}),
     Role.APPROVER: frozenset({Right.SEE, Right.VOTE, Right.AUDIT}),
-    Role.ADMIN: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT}),
-    Role.OWNER: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS}),
+    Role.ADMIN: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.SYNC}),
+    Role.OWNER: frozenset(
+        {Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS, Right.SYNC}
+        | {Right.ERASE}
+    ),
+    # Of a service that applies a repository: what would widen rights it can only propose.
+    Role.SYNC: frozenset({Right.SEE, Right.SYNC}),
 }
 
 
@@ -55,10 +63,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes an API call, as the token says and the live roles allow."""
+    """Who makes an API call, as the token or the login says and the live roles allow."""
 
     workspace: WorkspaceId
     principal: PrincipalId
     name: str
     rights: frozenset[Right]
-    token_id: str
+    token_id: str = ""
+    login_id: LoginId | None = None

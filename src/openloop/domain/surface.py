@@ -90,6 +90,10 @@ class Inbound:
     `delivery_key` is the platform's delivery id; `subject_key` names what the event is about and
     is the same for twins (Slack sends `app_mention` and `message` for one human message). Both
     are unique in the store: a redelivery and a twin are each taken once.
+
+    `typed` is what the author typed themselves, for sink arguments of standing rules: quotations,
+    forwards, code and labels left out, mentions and links as ids and addresses. What a surface
+    cannot tell apart it leaves out; edits have none.
     """
 
     delivery_key: str
@@ -100,6 +104,7 @@ class Inbound:
     message_id: str
     occurred_at: datetime
     text: str = ""
+    typed: str = ""
     addressed: Addressed = "followup"
     choice: Choice | None = None
     attempt: int = 0
@@ -116,10 +121,21 @@ class HttpReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """The platform says that somebody is deactivated; `installation` is the tenant that says it."""
+
+    surface: str
+    installation: str
+    tenant: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """A delivery that verified: events to commit, and a literal answer where one is due."""
 
     events: tuple[Inbound, ...] = ()
+    departures: tuple[Departure, ...] = ()
     reply: HttpReply | None = None
 
 
@@ -182,6 +198,19 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One held call on a card: what it would do, the buttons while it is open, what came of it.
+
+    `approval` names the row behind it; a surface shows it nowhere.
+    """
+
+    approval: str = ""
+    card: Card
+    buttons: tuple[Button, ...] = ()
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Say:
     """Post `markdown` into the thread. Live mentions in it are neutralised unless listed."""
 
@@ -201,20 +230,50 @@ class SetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Post an approval card with its buttons."""
+    """Post an approval card with its buttons.
+
+    `others` are further held calls of the same model step on the same card, each with buttons of
+    its own; `more` is our line about those that are not on it.
+    """
 
     card: Card
     buttons: tuple[Button, ...]
+    outcome: str = ""
+    approval: str = ""
+    others: tuple[Asked, ...] = ()
+    more: str = ""
     mention_ids: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every held call on the card."""
+        return _asked(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """Replace the rendered copy `message_id` of a card: no buttons any more, and what came of it."""
+    """Replace the rendered copy `message_id` of a card by what it is now.
+
+    What is decided has an outcome and no buttons any more; what is still open keeps its own.
+    """
 
     message_id: str
     card: Card
     outcome: str
+    buttons: tuple[Button, ...] = ()
+    approval: str = ""
+    others: tuple[Asked, ...] = ()
+    more: str = ""
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every held call on the card."""
+        return _asked(self)
+
+
+def _asked(op: Ask | Settle) -> tuple[Asked, ...]:
+    first = Asked(approval=op.approval, card=op.card, buttons=op.buttons, outcome=op.outcome)
+    return (first, *op.others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import aiohttp
 import orjson
 
+from openloop.domain.redaction import Redactor
 from openloop.models.errors import ModelFailure, ModelRefused, ModelUnavailable, from_wire
 from openloop.models.wire import read_reply, write_request
 
@@ -47,7 +48,10 @@ class ProviderState:
 class GatewayClient:
     """One connection pool to one gateway, at a unix socket or an `http://` address."""
 
-    def __init__(self, address: Path | str, token: str | None = None) -> None:
+    def __init__(
+        self, address: Path | str, token: str | None = None, redactor: Redactor | None = None
+    ) -> None:
+        self._redactor = redactor or Redactor()
         self._socket = str(address) if isinstance(address, Path) else None
         self._root = "http://gateway" if isinstance(address, Path) else address.rstrip("/")
         self._headers = {"Content-Type": "application/json"}
@@ -57,17 +61,27 @@ class GatewayClient:
         self._http: aiohttp.ClientSession | None = None
 
     async def complete(self, request: ModelRequest) -> ModelReply:
-        """Call a model once. Raises a ModelFailure, whose `sent` says whether it may cost."""
+        """Call a model once. Raises a ModelFailure, whose `sent` says whether it may cost.
+
+        What is known to be secret reaches neither the model nor whoever reads its reply.
+        """
         status, answer = await self._send(
             "POST",
             self._chat,
             seconds=request.timeout_seconds + _GATEWAY_SECONDS,
-            body=write_request(request),
+            body=self._redactor.json(write_request(request)),
             headers={"Idempotency-Key": request.idempotency_key},
         )
         if status != 200:
             raise _failure(status, answer)
-        return read_reply(answer)
+        return self._clean(read_reply(answer))
+
+    def _clean(self, reply: ModelReply) -> ModelReply:
+        calls = tuple(
+            replace(call, arguments=self._redactor.text(call.arguments))
+            for call in reply.tool_calls
+        )
+        return replace(reply, text=self._redactor.text(reply.text), tool_calls=calls)
 
     async def health(self) -> GatewayHealth:
         """How far the gateway is. Raises ModelUnavailable where there is none."""

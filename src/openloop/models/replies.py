@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openloop.domain.model import Finish, ModelReply, ToolCall, Usage
+from openloop.domain.model import Finish, ModelReply, ToolCall, Usage, believed
 from openloop.models.errors import ModelUnavailable
 
 _FINISHES: Final[dict[object, Finish]] = {
@@ -33,11 +33,14 @@ def read_completion(model: str, answer: Any) -> ModelReply:
         for each in message.tool_calls or ()
     )
     finish = "refused" if refusal else _FINISHES.get(choice.finish_reason, "stop")
+    text = message.content or refusal or ""
+    usage = read_usage(getattr(answer, "usage", None))
+    is_whole = choice.finish_reason is not None
     return ModelReply(
         model=model,
-        text=message.content or refusal or "",
+        text=text,
         tool_calls=calls,
-        usage=read_usage(getattr(answer, "usage", None)),
+        usage=believed(usage, said=bool(text or calls), is_whole=is_whole),
         finish="tool_calls" if calls and finish == "stop" else finish,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
+from openloop.domain.redaction import Redactor, secret_values
 from openloop.models.errors import BadCall, BadScript, ModelFailure, UnknownModel, to_wire
 from openloop.models.prices import shipped_prices
 from openloop.models.providers import PROVIDERS, SCRIPTED, is_reachable, split_model
@@ -57,6 +58,7 @@ class Gateway:
         self._scripts = ScriptFolder(scripts) if scripts else None
         self._environ = environ
         self._bearer = f"Bearer {token}".encode() if token else None
+        self._redactor = Redactor(secret_values(environ))
 
     def application(self) -> web.Application:
         """The endpoints, behind the token where there is one."""
@@ -113,7 +115,7 @@ class Gateway:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s answered after %.3f s", model, _since(started))
         written = write_reply(reply, call_id=f"chatcmpl-{key}", created=int(time.time()))
-        return web.Response(body=written, content_type="application/json")
+        return web.Response(body=self._redactor.json(written), content_type="application/json")
 
     async def _scripted(self, body: Json, *, model: str, key: str) -> ModelReply:
         if self._scripts is None:

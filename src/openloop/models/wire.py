@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 
-from openloop.domain.model import ModelMessage, ModelReply, ModelRequest, ToolCall, ToolSpec, Usage
+from openloop.domain.model import (
+    ModelMessage,
+    ModelReply,
+    ModelRequest,
+    ToolCall,
+    ToolSpec,
+    Usage,
+    believed,
+)
 from openloop.models.errors import BadCall, ModelUnavailable
 
 if TYPE_CHECKING:
@@ -178,19 +186,21 @@ def read_reply(raw: bytes) -> ModelReply:
         body = orjson.loads(raw)
         choice, counts = body["choices"][0], body["usage"]
         calls = tuple(_call_in(each) for each in choice["message"].get("tool_calls") or ())
-        finish = _FINISH_IN[choice["finish_reason"]]
+        text: str = choice["message"]["content"]
+        usage = Usage(
+            input_tokens=counts["prompt_tokens"],
+            output_tokens=counts["completion_tokens"],
+            cached_tokens=counts["prompt_tokens_details"]["cached_tokens"],
+            reasoning_tokens=counts["completion_tokens_details"]["reasoning_tokens"],
+            assumed=body["openloop"]["assumed"],
+        )
         return ModelReply(
             model=body["model"],
-            text=choice["message"]["content"],
+            text=text,
             tool_calls=calls,
-            usage=Usage(
-                input_tokens=counts["prompt_tokens"],
-                output_tokens=counts["completion_tokens"],
-                cached_tokens=counts["prompt_tokens_details"]["cached_tokens"],
-                reasoning_tokens=counts["completion_tokens_details"]["reasoning_tokens"],
-                assumed=body["openloop"]["assumed"],
-            ),
-            finish=finish,
+            # Counted here once more: whatever gateway answers, nothing is free by mistake.
+            usage=believed(usage, said=bool(text or calls)),
+            finish=_FINISH_IN[choice["finish_reason"]],
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         message = "The model gateway answered something that is not a reply"

@@ -14,21 +14,23 @@ import structlog
 
 from openloop.actions import claims, effects
 from openloop.actions.receive import is_stop
+from openloop.actions.waiting import look_after
 from openloop.domain.approval import ApprovalState
 from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater, Unavailable
 from openloop.domain.step import StepKind, StepState
 from openloop.domain.tool import CallContext, Effect, ToolResult
-from openloop.runtime import gate, people, remembering
+from openloop.runtime import gate, inquiry, people, remembering
 from openloop.runtime.builtin import memory
-from openloop.storage import messages, runs
+from openloop.storage import agents, messages, runs
 from openloop.tools.results import bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from openloop.actions.claims import Work
     from openloop.actions.configuration import Governing
+    from openloop.actions.judged import Changed
     from openloop.domain.approval import Approval
     from openloop.domain.journal import Planned
     from openloop.domain.outbox import OutboxRow
@@ -55,16 +57,19 @@ async def make_calls(kit: Kit, work: Work, run: Run, started: Sequence[Step]) ->
         if step.effect is Effect.NOTE:
             await _note(kit, work, run, step)
         elif step.effect is not Effect.READ and await _is_stopped(kit, work, run):
-            result = ToolResult.refused("Somebody asked the run to stop; this was not done.")
+            result = ToolResult.refused("Somebody stopped or paused this; it was not done.")
             await effects.finish(kit.database, work, run, step, result, approval=None)
         elif step.effect is not Effect.READ:
             await _write(kit, work, run, step, approval=None)
 
 
 async def _is_stopped(kit: Kit, work: Work, run: Run) -> bool:
-    """True where somebody who may has said stop since the calls were journaled."""
+    """True where somebody who may has said stop, or paused it, since the calls were journaled."""
     async with kit.database.transaction(work.workspace) as tx:
         if (await runs.get(tx, run.id)).cancel_asked_by is not None:
+            return True
+        live = await agents.find_live_ids(tx, run.agent_id)
+        if live is None or live.pause is not None:
             return True
         unread = await messages.list_unread(tx, work.conversation.id)
     stops = [message for message in unread if is_stop(message.text)]
@@ -82,7 +87,8 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
     After an approved call everything is read anew: people may have said stop while it was made.
     """
     asks = {approval.step_seq: approval for approval in work.approvals}
-    waiting: list[Approval] = []
+    is_waiting = False
+    waiting: list[datetime] = []
     for planned in calls:
         step = planned.step
         assert step is not None  # noqa: S101  # all calls of a step are journaled in one commit
@@ -92,13 +98,64 @@ async def call_tools(kit: Kit, work: Work, run: Run, calls: Sequence[Planned]) -
                 return False
             continue
         assert approval is not None  # noqa: S101  # a held step has its approval
-        if await _go_on(kit, work, run, step, approval):
-            waiting.append(approval)
+        if approval.state is ApprovalState.PENDING:
+            look = await _look_after(kit, work, run, step, approval)
+            if look is None:
+                return False
+            waiting.append(look)
+            is_waiting = True
+        else:
+            is_waiting = await _go_on(kit, work, run, step, approval) or is_waiting
         if approval.state is ApprovalState.APPROVED:
             return False
-    if waiting:
-        return await claims.park(kit.database, work, run, wake_at=effects.earliest_expiry(waiting))
+    if is_waiting:
+        return await claims.park(kit.database, work, run, wake_at=min(waiting, default=None))
     return False
+
+
+async def _look_after(
+    kit: Kit, work: Work, run: Run, step: Step, approval: Approval
+) -> datetime | None:
+    """Do what is due for an undecided ask; when to look at it again, None where it has moved on."""
+    look = await look_after(
+        kit.database,
+        kit.configuration,
+        work,
+        run,
+        step,
+        approval,
+        recheck=await _recheck(kit, work, run, approval),
+    )
+    if look.has_posted:
+        await kit.courier.drain(work.claim.ref)
+    return look.again_at
+
+
+async def _recheck(
+    kit: Kit, work: Work, run: Run, approval: Approval
+) -> Callable[[Governing, Approval], Changed | None]:
+    """How a held call is judged by the rules and facts of now.
+
+    Where somebody could not be asked at the moment, nothing is voided by it, and nothing is made:
+    what is approved waits for an answer.
+    """
+    facts = await inquiry.of_held(kit, work, run, approval)
+    waits = not facts.is_certain and not await _is_over(kit, work, approval)
+    if waits and approval.state is ApprovalState.APPROVED:
+        message = "A platform cannot be asked at the moment whether this may still be done"
+        raise Unavailable(message)
+
+    def recheck(governing: Governing, held: Approval) -> Changed | None:
+        if waits:
+            return None
+        return gate.recheck(kit.registry, governing, work.conversation, held, facts=facts)
+
+    return recheck
+
+
+async def _is_over(kit: Kit, work: Work, approval: Approval) -> bool:
+    async with kit.database.transaction(work.workspace) as tx:
+        return await tx.now() >= approval.expires_at
 
 
 async def finish_begun(kit: Kit, work: Work, run: Run) -> None:
@@ -112,12 +169,7 @@ async def finish_begun(kit: Kit, work: Work, run: Run) -> None:
 async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:
     """Do what an approval's state asks for; True where it has to be waited for."""
     match approval.state:
-        case ApprovalState.PENDING:
-            if not await effects.expire(kit.database, work, run, approval):
-                return True
-            await kit.courier.drain(work.claim.ref)
-            return False
-        case ApprovalState.UNKNOWN:
+        case ApprovalState.PENDING | ApprovalState.UNKNOWN:
             return True
         case ApprovalState.APPROVED:
             return await _execute(kit, work, run, step, approval)
@@ -136,16 +188,16 @@ async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval)
 
 async def _execute(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:
     """Use the approval up and run its stored bytes, once; True where it has to be tried again."""
-
-    def recheck(governing: Governing, held: Approval) -> str | None:
-        return gate.recheck(kit.registry, governing, work.conversation, held)
-
     begun = await effects.begin(
-        kit.database, kit.configuration, work, run, step, approval, recheck=recheck
+        kit.database,
+        kit.configuration,
+        work,
+        run,
+        step,
+        approval,
+        recheck=await _recheck(kit, work, run, approval),
     )
-    if begun.state is StepState.HELD:
-        return False
-    if begun.state is StepState.FINISHED:
+    if begun.state is not StepState.STARTED:
         await kit.courier.drain(work.claim.ref)
         return False
     if effects.was_tried(begun):
@@ -214,7 +266,7 @@ async def _resolve(kit: Kit, work: Work, run: Run, step: Step, approval: Approva
         )
         await _finish(kit, work, run, step, result, approval=None)
         return False
-    card = await effects.mark_unknown(kit.database, kit.configuration, work, run, step, approval)
+    card = await effects.mark_unknown(kit.database, work, run, step, approval)
     await _deliver(kit, work, card)
     return True
 

@@ -10,8 +10,10 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from openloop.domain.facts import LABEL
 from openloop.domain.memory import MemoryScope
 from openloop.domain.surface import ThreadMessage
+from openloop.runtime import disclosing
 from openloop.storage import memories, runs
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ async def gather(
 ) -> dict[str, object]:
     """The opening of a run's conversation with its model, as the journal keeps it.
 
-    Shape: `system` and `request` texts, `memory_ids` of what was recalled, `thread_messages` count.
+    Shape: `system` and `request` texts, `memory_ids` of what was recalled, `thread_messages` count,
+    `label` for how far what was recalled may go.
     """
     thread: Sequence[ThreadMessage] = ()
     if not _opens_its_thread(work):
@@ -64,7 +67,8 @@ async def gather(
         if not thread and not _opens_its_thread(work):
             thread = await _own_record(tx, work, run)
         asked = await memories.ask_recall(tx, scope, _query(run, thread), limit=RECALLED)
-    recalled = await asked.all()
+    found = await asked.all()
+    recalled, label = await disclosing.recallable(surface, work.conversation.thread.place, found)
     opening = {m.external_id for m in work.unread if m.run_id == run.id}
     earlier = [message for message in thread if message.id not in opening]
     return {
@@ -72,6 +76,7 @@ async def gather(
         "request": request_text(run, earlier, recalled),
         "memory_ids": [str(memory.id) for memory in recalled],
         "thread_messages": len(earlier),
+        LABEL: str(label),
     }
 
 

@@ -1,26 +1,28 @@
 """The gate: nothing the model emits carries authority.
 
-For each call, in this order: grant, schema, effect, approval. Each refusal names the rule that
-decided it. Rights of people are checked before a run starts and before a message steers it;
-budgets where a call costs money.
+For each call, in this order: the tool is there, its arguments fit the schema, and then the policy
+under both revisions: grant, rights, effect, approval. Each refusal names the rule that decided it.
+Everything here is pure; `runtime.inquiry` finds out beforehand what the policy has to know.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-import rfc8785
 
-from openloop.actions.calls import Held, Judged, Refused, Started
-from openloop.domain import policy
+from openloop.actions.judged import Changed, Held, Judged, Refused, Started
+from openloop.domain import policy, sinks
+from openloop.domain.audience import narrowest
 from openloop.domain.errors import OpenLoopError
+from openloop.domain.facts import RunFacts, Seen, source_of
+from openloop.domain.model import ToolCall
 from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict
-from openloop.domain.surface import Card
-from openloop.domain.tool import ToolResult
+from openloop.domain.tool import Effect, ToolResult
+from openloop.runtime import binding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from openloop.actions.configuration import Governing
     from openloop.domain.approval import Approval
     from openloop.domain.conversation import Conversation
-    from openloop.domain.model import ToolCall
+    from openloop.domain.rights import Terms
+    from openloop.domain.sinks import SinkValue
     from openloop.domain.tool import Arguments
+    from openloop.plugin import Tool
     from openloop.tools.registry import Registered, Registry
 
 MAX_ARGUMENT_BYTES = 64 * 1024
@@ -44,12 +48,32 @@ MAX_CALLS = 16
 """Calls of one model step; the rest is refused, so that a loop cannot flood a thread with cards."""
 
 
-def verdict(governing: Governing, call: Call) -> Verdict:
+def verdict(governing: Governing, call: Call, facts: RunFacts) -> Verdict:
     """The stricter of what the run's revision and the live one say."""
-    begun = policy.judge(call, governing.begun, governing.workspace)
+    begun = policy.judge(call, governing.begun, governing.workspace, facts)
     if governing.begun is governing.live:
         return begun
-    return policy.stricter(begun, policy.judge(call, governing.live, governing.workspace))
+    live = policy.judge(call, governing.live, governing.workspace, facts)
+    return policy.stricter(begun, live)
+
+
+def terms(governing: Governing, call: Call) -> list[Terms]:
+    """What both revisions say of the resource of a call, where they grant it."""
+    both = (
+        policy.terms_of(call, manifest, governing.workspace)
+        for manifest in (governing.begun, governing.live)
+    )
+    return [each for each in both if each is not None]
+
+
+def seen_by(governing: Governing, call: Call) -> Seen | None:
+    """What a read lets into its run, by the narrower of both revisions; None for what only writes."""
+    if call.effect is not Effect.READ or call.toolset == policy.BUILTIN:
+        return None
+    return Seen(
+        source=source_of(call.toolset, call.resource),
+        visible_in=narrowest(each.visible_in for each in terms(governing, call)),
+    )
 
 
 def judge_calls(
@@ -58,12 +82,13 @@ def judge_calls(
     conversation: Conversation,
     calls: Sequence[ToolCall],
     *,
+    facts: RunFacts,
     first_seq: int,
     reason: str,
 ) -> list[Judged]:
     """Decide every call of one model step. `reason` is the model's own words, shown as such."""
     return [
-        _judge(registry, governing, conversation, call, first_seq + index, reason)
+        _judge(registry, governing, conversation, facts, call, first_seq + index, reason)
         if index < MAX_CALLS
         else _refused(call, first_seq + index, "limits: calls per step", "Too many calls at once")
         for index, call in enumerate(calls)
@@ -74,23 +99,16 @@ def _judge(
     registry: Registry,
     governing: Governing,
     conversation: Conversation,
+    facts: RunFacts,
     call: ToolCall,
     seq: int,
     reason: str,
 ) -> Judged:
-    registered = registry.find(call.name)
-    if registered is None:
-        return _refused(call, seq, "no such tool", f"There is no tool {call.name!r}")
-    arguments = _parse(call.arguments)
-    if isinstance(arguments, str):
-        return _refused(call, seq, "schema", arguments)
-    problem = registered.problem_with(arguments)
-    if problem is not None:
-        return _refused(call, seq, "schema", problem[:500])
-    looked_at = policy_call(registered, arguments)
-    if isinstance(looked_at, str):
-        return _refused(call, seq, "schema", looked_at)
-    match verdict(governing, looked_at):
+    read = _read(registry, call)
+    if isinstance(read, Unreadable):
+        return _refused(call, seq, read.rule, read.why)
+    registered, arguments, looked_at = read
+    match verdict(governing, looked_at, facts):
         case Deny(rule=rule, reason=why):
             return _refused(call, seq, rule, why)
         case Allow(rule=rule):
@@ -100,20 +118,64 @@ def _judge(
                 rule=rule,
                 effect=registered.tool.effect,
                 arguments=arguments,
+                seen=seen_by(governing, looked_at),
             )
         case Hold() as hold:
-            hidden = hidden_characters(arguments)
-            if hidden:
-                return _refused(call, seq, "hidden characters", hidden)
             return _hold(
-                registered, governing, conversation, call, seq, reason, hold, arguments, looked_at
+                registered,
+                governing,
+                conversation,
+                facts,
+                call,
+                seq,
+                reason,
+                hold,
+                arguments,
+                looked_at,
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A call that is refused before the policy looks at it."""
+
+    rule: str
+    why: str
+
+
+def looked_at(registry: Registry, call: ToolCall) -> Call | None:
+    """What the policy will look at in a call; None where the call is refused before that."""
+    read = _read(registry, call)
+    return None if isinstance(read, Unreadable) else read[2]
+
+
+def problem_with(registry: Registry, call: ToolCall) -> str | None:
+    """Why a call is refused before the policy looks at it."""
+    read = _read(registry, call)
+    return read.why if isinstance(read, Unreadable) else None
+
+
+def _read(registry: Registry, call: ToolCall) -> tuple[Registered, Arguments, Call] | Unreadable:
+    registered = registry.find(call.name)
+    if registered is None:
+        return Unreadable(rule="no such tool", why=f"There is no tool {call.name!r}")
+    arguments = _parse(call.arguments)
+    if isinstance(arguments, str):
+        return Unreadable(rule="schema", why=arguments)
+    problem = registered.problem_with(arguments)
+    if problem is not None:
+        return Unreadable(rule="schema", why=problem[:500])
+    looked_at = policy_call(registered, arguments)
+    if isinstance(looked_at, str):
+        return Unreadable(rule="schema", why=looked_at)
+    return registered, arguments, looked_at
 
 
 def _hold(
     registered: Registered,
     governing: Governing,
     conversation: Conversation,
+    facts: RunFacts,
     call: ToolCall,
     seq: int,
     reason: str,
@@ -121,109 +183,147 @@ def _hold(
     arguments: Arguments,
     looked_at: Call,
 ) -> Held | Refused:
+    hidden = hidden_characters(arguments)
+    if hidden:
+        return _refused(call, seq, "hidden characters", hidden)
     try:
-        canonical = rfc8785.dumps(arguments)  # pyright: ignore[reportArgumentType]  # parsed JSON
-    except rfc8785.CanonicalizationError:
-        return _refused(call, seq, "schema", "The arguments hold a number that JSON cannot")
-    conditions = preconditions(registered, looked_at, hold, conversation)
-    card = registered.tool.render(orjson.loads(canonical))
-    notes = [*card.notes, f"Rule: {hold.rule}", f"Expires in {hold.expires_hours} h if undecided"]
-    solo = governing.workspace.spec.solo_mode
-    if solo:
-        notes.append("Solo mode: people may approve what they asked for themselves")
-    return Held(
-        seq=seq,
-        call=call,
-        rule=hold.rule,
-        effect=registered.tool.effect,
-        permission=looked_at.gated,
-        arguments=canonical,
-        preconditions=conditions,
-        hash=digest(call.name, canonical, conditions),
-        card=Card(
-            title=card.title,
-            fields=card.fields,
-            body=card.body,
-            reason="".join(c for c in reason[:1000] if not _is_hidden(c)),
-            notes=tuple(notes),
-        ),
-        approvers=hold.approvers,
-        expires_hours=hold.expires_hours,
-        solo_mode=solo,
-    )
+        held = binding.bind(
+            registered,
+            call,
+            looked_at,
+            hold,
+            arguments,
+            seq=seq,
+            destination=destination_of(conversation, facts),
+            solo_mode=governing.workspace.spec.solo_mode,
+            reason="".join(c for c in reason if not _is_hidden(c)),
+        )
+    except binding.NotCanonical as error:
+        return _refused(call, seq, "schema", str(error))
+    return replace(held, seen=seen_by(governing, looked_at))
+
+
+def destination_of(conversation: Conversation, facts: RunFacts) -> dict[str, object]:
+    """Where the card and the answer go, by stable ids, and who can read there."""
+    return {
+        "surface": conversation.surface,
+        "tenant": conversation.tenant,
+        "container": conversation.container,
+        "class": str(facts.place or ""),
+    }
 
 
 def policy_call(registered: Registered, arguments: Arguments) -> Call | str:
     """What the policy looks at, or why the arguments name nothing it could look at."""
-    resource = None
-    if registered.tool.resource is not None:
-        try:
-            resource = registered.tool.resource(arguments)
-        except OpenLoopError as error:
-            return str(error)
+    tool, resource = registered.tool, None
+    try:
+        if tool.resource is not None:
+            resource = tool.resource(arguments)
+        values = _sinks(tool, arguments) if tool.effect.leaves_us else ()
+    except OpenLoopError as error:
+        return str(error)
     return Call(
         toolset=registered.toolset,
-        permission=registered.tool.permission,
-        effect=registered.tool.effect,
+        permission=tool.permission,
+        effect=tool.effect,
         resource=resource,
+        kind=tool.resource_kind,
+        sinks=tuple(values),
+        texts=tuple(sinks.leaves(arguments)) if tool.effect.leaves_us else (),
     )
 
 
-def preconditions(
-    registered: Registered, call: Call, hold: Hold, conversation: Conversation
-) -> dict[str, object]:
-    """What decided that the call was held: where it differs at execution, the approval is stale."""
-    return {
-        "permission": call.gated,
-        "effect": str(call.effect),
-        "resource": call.resource or "",
-        "tool_digest": tool_digest(registered),
-        "rule": hold.rule,
-        "approvers": sorted(hold.approvers),
-        "destination": f"{conversation.surface}:{conversation.tenant}:{conversation.container}",
-    }
-
-
-def tool_digest(registered: Registered) -> str:
-    """A fingerprint of what the tool declares; a changed tool voids what was approved for it."""
-    declared = {
-        "name": registered.model_name,
-        "description": registered.tool.description,
-        "parameters": dict(registered.tool.parameters),
-        "permission": registered.tool.permission,
-        "effect": str(registered.tool.effect),
-    }
-    return hashlib.sha256(rfc8785.dumps(declared)).hexdigest()  # pyright: ignore[reportArgumentType]
-
-
-def digest(tool: str, arguments: bytes, conditions: dict[str, object]) -> str:
-    """The hash that binds an approval to the bytes that were shown and what decided the hold."""
-    bound = {"tool": tool, "arguments": arguments.decode(), "preconditions": conditions}
-    return hashlib.sha256(rfc8785.dumps(bound)).hexdigest()  # pyright: ignore[reportArgumentType]
+def _sinks(tool: Tool, arguments: Arguments) -> Sequence[SinkValue]:
+    """The values that decide whom a call reaches; all of them where the tool does not say which."""
+    if tool.sinks is None:
+        return sinks.every_argument(arguments)
+    if callable(tool.sinks):
+        return tool.sinks(arguments)
+    return sinks.arguments_named(*tool.sinks)(arguments)
 
 
 def recheck(
-    registry: Registry, governing: Governing, conversation: Conversation, approval: Approval
-) -> str | None:
-    """Why an approved call may not run as approved, by the rules of now; None where it may."""
-    if digest(approval.tool, approval.arguments, approval.preconditions) != approval.hash:
-        return "the stored bytes are not those that were approved"
+    registry: Registry,
+    governing: Governing,
+    conversation: Conversation,
+    approval: Approval,
+    *,
+    facts: RunFacts,
+) -> Changed | None:
+    """What has changed about a held call by the rules of now; None where it stands as it was asked."""
+    bound = binding.digest(approval.tool, approval.arguments, approval.preconditions)
+    if bound != approval.hash:
+        return Changed(reason="the stored bytes are not those that were approved")
+    anew = _reconsider(
+        registry, governing, conversation, facts, approval, orjson.loads(approval.arguments)
+    )
+    if anew is None:
+        return None
+    if isinstance(anew, str):
+        return Changed(reason=anew)
+    now, then = anew.preconditions, approval.preconditions
+    changed = sorted(key for key in now if now[key] != then.get(key))
+    if not changed:
+        return None
+    return Changed(reason=f"{', '.join(changed)} changed since it was asked", anew=anew)
+
+
+def edited(
+    registry: Registry,
+    governing: Governing,
+    conversation: Conversation,
+    approval: Approval,
+    arguments: Arguments,
+    *,
+    facts: RunFacts,
+) -> Held | str:
+    """A held call with other arguments, judged again; or why it may not be asked like that.
+
+    What was held stays held, also where a standing rule would let the new arguments pass.
+    """
+    anew = _reconsider(registry, governing, conversation, facts, approval, arguments, is_held=True)
+    assert anew is not None  # noqa: S101  # nothing passes without being held
+    return anew
+
+
+def _reconsider(
+    registry: Registry,
+    governing: Governing,
+    conversation: Conversation,
+    facts: RunFacts,
+    approval: Approval,
+    arguments: Arguments,
+    *,
+    is_held: bool = False,
+) -> Held | str | None:
+    """What a call would be held by now, why it may not be made, or None where nothing holds it."""
     registered = registry.find(approval.tool)
     if registered is None:
         return "the tool is not there any more"
-    arguments: Arguments = orjson.loads(approval.arguments)
-    call = policy_call(registered, arguments)
-    if isinstance(call, str) or registered.problem_with(arguments) is not None:
-        return "the tool takes other arguments now"
-    match verdict(governing, call):
+    problem = registered.problem_with(arguments)
+    call = policy_call(registered, arguments) if problem is None else problem
+    if isinstance(call, str):
+        return f"the tool does not take these arguments: {call[:500]}"
+    match verdict(governing, call, facts):
         case Deny(rule=rule):
             return f"it is not permitted any more ({rule})"
         case Allow():
-            return None
+            if not is_held:
+                return None
+            hold = Hold(
+                rule=approval.rule,
+                demands=approval.demands,
+                expires_hours=cast("int", approval.preconditions["expires_hours"]),
+                may_edit=approval.may_edit,
+            )
         case Hold() as hold:
-            now = preconditions(registered, call, hold, conversation)
-            changed = sorted(k for k in now if now[k] != approval.preconditions.get(k))
-            return f"{', '.join(changed)} changed since it was asked" if changed else None
+            pass
+    asked = ToolCall(id="", name=approval.tool, arguments="")
+    seq, reason = approval.step_seq, approval.card.reason
+    held = _hold(
+        registered, governing, conversation, facts, asked, seq, reason, hold, arguments, call
+    )
+    return held if isinstance(held, Held) else str(held.result.content)
 
 
 def hidden_characters(value: Any) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from openloop.actions import endings
 from openloop.domain.journal import partial_work
 from openloop.domain.run import RunState
+from openloop.runtime import disclosing
 from openloop.runtime.answers import answer_text, send
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 async def land(kit: Kit, work: Work, run: Run, *, reason: str, code: str) -> bool:
     """End a run at a limit, with its partial work."""
     partial = partial_work(work.steps)
+    if partial:
+        told = await disclosing.told(kit, work, partial)
+        partial = told.text if told is not None else ""
     text = f"{partial}\n\n**I have to stop here.** {reason}" if partial else reason
     return await _end(kit, work, run, RunState.DONE, text=text, outcome="landed", code=code)
 
@@ -34,6 +38,7 @@ async def fail(kit: Kit, work: Work, run: Run, *, reason: str, code: str) -> boo
 async def _end(
     kit: Kit, work: Work, run: Run, state: RunState, *, text: str, outcome: str, code: str
 ) -> bool:
+    told = await disclosing.told(kit, work, text)
     ended = await endings.end(
         kit.database,
         work,
@@ -41,7 +46,7 @@ async def _end(
         state,
         outcome=outcome,
         by=work.agent,
-        say=answer_text(work.steps, text, run.model),
+        say=answer_text(told.steps if told is not None else [], text, run.model),
         error_code=code,
         read=[message.id for message in work.unread if message.run_id == run.id],
     )

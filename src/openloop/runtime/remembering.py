@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openloop.actions import notes
+from openloop.domain.audience import narrowest
 from openloop.domain.errors import Invalid
+from openloop.domain.facts import RECALLED, seen_in
 from openloop.domain.memory import MemoryKind
 from openloop.domain.tool import ToolResult
+from openloop.runtime import disclosing
 from openloop.runtime.context import memory_line, memory_scope
 from openloop.storage import memories
 
@@ -39,6 +42,7 @@ async def note(kit: Kit, work: Work, run: Run, step: Step) -> ToolResult:
             text=arguments["text"],
             undo_token=str(step.input["undo_token"]),
             retention_days=min(days, shortest) if shortest is not None else days,
+            visible_in=narrowest(seen.visible_in for seen in seen_in(work.steps, before=step.seq)),
         )
     except Invalid as refusal:
         return ToolResult.refused(str(refusal))
@@ -51,4 +55,8 @@ async def search(kit: Kit, work: Work, run: Run, arguments: Arguments) -> ToolRe
         found = await memories.recall(
             tx, memory_scope(work, run), str(arguments["query"]), limit=FOUND
         )
-    return ToolResult.done({"memories": [memory_line(memory) for memory in found]})
+    surface, place = kit.surfaces[work.conversation.surface], work.conversation.thread.place
+    shown, visible_in = await disclosing.recallable(surface, place, found)
+    return ToolResult.done(
+        {"memories": [memory_line(memory) for memory in shown], RECALLED: str(visible_in)}
+    )

@@ -10,22 +10,23 @@ import structlog
 
 from openloop.actions import calls as planning
 from openloop.actions import claims, endings, model_calls
-from openloop.actions.model_calls import BudgetExhausted, BudgetTaken
+from openloop.actions.model_calls import BudgetExhausted, BudgetTaken, HeldBack, ModelCall
 from openloop.domain import policy, pricing
-from openloop.domain.journal import Gather, steering_of
+from openloop.domain.budget import limits_of
+from openloop.domain.journal import Gather, calls_of, steering_of, text_of
 from openloop.domain.model import ModelMessage, ModelRequest
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind
 from openloop.domain.surface import Receipt, SetStatus
 from openloop.models.errors import ModelFailure, ModelWarming
+from openloop.runtime import budgeting, disclosing, gate, inquiry
 from openloop.runtime import context as contexts
-from openloop.runtime import gate
 from openloop.runtime.answers import answer_text, send
 from openloop.runtime.calling import make_calls
 from openloop.runtime.landing import fail, land
-from openloop.storage.budgets import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
 
     from openloop.actions.claims import Work
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from openloop.actions.model_calls import Begun
     from openloop.domain.journal import AskModel
     from openloop.domain.manifest_agent import AgentManifest
-    from openloop.domain.model import ModelReply, ToolSpec
+    from openloop.domain.model import ModelReply, ToolCall, ToolSpec
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.pricing import ModelFacts
     from openloop.domain.run import Run
@@ -74,6 +75,11 @@ async def ask_model(
     """Make the next model call of a run; True once the conversation was let go."""
     governing = work.governing
     assert governing is not None  # noqa: S101  # read together with the run
+    asked = None if isinstance(move, Gather) else budgeting.find_ask(work, move.seq)
+    if asked is not None:
+        gone = await budgeting.after_ask(kit, work, run, asked)
+        if gone is not None:
+            return gone
     model = choose_model(governing.begun, work.conversation.surface, run.request)
     try:
         facts = kit.prices(governing.workspace).get(model)
@@ -85,14 +91,8 @@ async def ask_model(
         return await land(kit, work, run, reason=reason, code="context_too_long")
     try:
         begun = await _begin(kit, work, run, governing, facts, prepared)
-    except BudgetExhausted as exhausted:
-        if exhausted.status is not None:
-            unsent = Receipt(outcome="refused", detail="overtaken")
-            await kit.courier.record(work.workspace, exhausted.status, unsent)
-        if isinstance(exhausted, BudgetTaken):
-            return await claims.postpone(kit.database, work.claim, after_seconds=TAKEN_SECONDS)
-        reason = f"The {exhausted.axis} budget does not afford another step."
-        return await land(kit, work, run, reason=reason, code=exhausted.code)
+    except (BudgetExhausted, HeldBack) as refusal:
+        return await _not_begun(kit, work, run, prepared.seq, refusal)
     if model != run.model:
         run = replace(run, model=model)
     request = ModelRequest(
@@ -118,6 +118,22 @@ async def ask_model(
         await _close_status(kit, work, shown)
         return await _plan(kit, work, run, begun, reply, cost)
     return await _answer(kit, work, run, begun, reply, cost, shown)
+
+
+async def _not_begun(
+    kit: Kit, work: Work, run: Run, seq: int, refusal: BudgetExhausted | HeldBack
+) -> bool:
+    """No money was set aside: wait for it, wait to be resumed, ask for more, or land."""
+    if refusal.status is not None:
+        unsent = Receipt(outcome="refused", detail="overtaken")
+        await kit.courier.record(work.workspace, refusal.status, unsent)
+    match refusal:
+        case HeldBack():
+            return False
+        case BudgetTaken():
+            return await claims.postpone(kit.database, work.claim, after_seconds=TAKEN_SECONDS)
+        case BudgetExhausted():
+            return await budgeting.exhausted(kit, work, run, seq, refusal)
 
 
 def choose_model(agent: AgentManifest, surface: str, request: str) -> str:
@@ -192,25 +208,18 @@ async def _begin(
     facts: ModelFacts,
     prepared: Prepared,
 ) -> Begun:
-    spec = governing.live.spec
-    return await model_calls.begin(
-        kit.database,
-        work,
-        run,
+    call = ModelCall(
         seq=prepared.seq,
         facts=facts,
         input_tokens=prepared.input_tokens,
-        output_limit=spec.limits.output_tokens,
-        limits=Limits(
-            workspace_usd=governing.workspace.spec.budget.monthly_usd,
-            agent_usd=spec.budget.monthly_usd,
-            run_usd=spec.budget.per_task_usd,
-        ),
+        output_limit=governing.live.spec.limits.output_tokens,
+        limits=limits_of(governing.live, governing.workspace),
         context=prepared.context,
         steering=prepared.steering,
         taken=[message.id for message in prepared.taken],
         status=SetStatus(text=WORKING) if run.state is not RunState.WORKING else None,
     )
+    return await model_calls.begin(kit.database, work, run, call)
 
 
 async def _show_status(kit: Kit, work: Work, begun: Begun) -> tuple[OutboxRow, Receipt] | None:
@@ -238,6 +247,10 @@ async def _answer(
     text = reply.text
     if reply.finish == "length":
         text += "\n\n_[cut: the answer reached its longest length]_"
+    told = await disclosing.told(kit, work, text)
+    if told is None:  # who reads along is not known at the moment: the answer is kept until it is
+        await _close_status(kit, work, shown)
+        return await _plan(kit, work, run, begun, reply, cost)
     ended = await endings.answer(
         kit.database,
         work,
@@ -245,7 +258,7 @@ async def _answer(
         begun=begun,
         reply=reply,
         cost_usd=cost,
-        say=answer_text(work.steps, text, run.model),
+        say=answer_text(told.steps, told.text, run.model),
         status=shown,
     )
     return await send(kit, work, ended)
@@ -260,17 +273,6 @@ async def _plan(
     cost: Decimal | None,
 ) -> bool:
     """Journal the calls that the model asked for, and make those that may be made."""
-
-    def judge(governing: Governing) -> list[planning.Judged]:
-        return gate.judge_calls(
-            kit.registry,
-            governing,
-            work.conversation,
-            reply.tool_calls,
-            first_seq=begun.seq + 1,
-            reason=reply.text,
-        )
-
     planned = await planning.plan(
         kit.database,
         kit.configuration,
@@ -279,11 +281,49 @@ async def _plan(
         begun=begun,
         reply=reply,
         cost_usd=cost,
-        judge=judge,
+        judge=await _judge(kit, work, run, reply.tool_calls, begun.seq, reason=reply.text),
     )
+    await _make(kit, work, run, planned)
+    return False
+
+
+async def plan_later(kit: Kit, work: Work, run: Run) -> bool:
+    """The same for a reply that came while the agent was paused; its model call is on record."""
+    step = next(s for s in reversed(work.steps) if s.kind is StepKind.MODEL)
+    planned = await planning.plan_later(
+        kit.database,
+        kit.configuration,
+        work,
+        run,
+        model_seq=step.seq,
+        judge=await _judge(kit, work, run, calls_of(step), step.seq, reason=text_of(step)),
+    )
+    await _make(kit, work, run, planned)
+    return False
+
+
+async def _judge(
+    kit: Kit, work: Work, run: Run, calls: Sequence[ToolCall], model_seq: int, *, reason: str
+) -> Callable[[Governing], list[planning.Judged]]:
+    facts = await inquiry.of_step(kit, work, run, calls, seq=model_seq)
+
+    def judge(governing: Governing) -> list[planning.Judged]:
+        return gate.judge_calls(
+            kit.registry,
+            governing,
+            work.conversation,
+            calls,
+            facts=facts,
+            first_seq=model_seq + 1,
+            reason=reason,
+        )
+
+    return judge
+
+
+async def _make(kit: Kit, work: Work, run: Run, planned: planning.Planned) -> None:
     await kit.courier.forward(work.claim.ref, planned.cards, work.conversation.thread)
     await make_calls(kit, work, run, planned.started)
-    return False
 
 
 async def _failed(kit: Kit, work: Work, run: Run, begun: Begun, failure: ModelFailure) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openloop.actions import claims, endings
+from openloop.actions import claims, endings, hearing
 from openloop.actions.receive import is_stop
 from openloop.domain.audit import SYSTEM, Who, actor_as_who
 from openloop.domain.journal import (
@@ -22,11 +22,11 @@ from openloop.domain.journal import (
     working_seconds,
 )
 from openloop.domain.run import RunState
-from openloop.runtime import people
+from openloop.runtime import disclosing, pausing, people
 from openloop.runtime.answers import answer_text, plain_name, send
 from openloop.runtime.calling import call_tools, finish_begun
 from openloop.runtime.landing import land
-from openloop.runtime.thinking import ask_model
+from openloop.runtime.thinking import ask_model, plan_later
 
 if TYPE_CHECKING:
     from openloop.actions.claims import Work
@@ -59,6 +59,9 @@ async def advance(kit: Kit, work: Work) -> bool:
     # What is unread and belongs to the run is what opened it: its author was not looked at yet.
     if any(message.run_id == run.id for message in ignored):
         return await _decline(kit, work, run, ignored)
+    if ignored:  # words that ask for nothing: nobody of those becomes a requester by them
+        await hearing.leave_out(kit.database, work, ignored)
+        return False
     fresh = _since_it_was_asked(run, fresh)
     stop = next((m for m in fresh if m.run_id != run.id and is_stop(m.text)), None)
     if stop is not None:
@@ -69,7 +72,10 @@ async def advance(kit: Kit, work: Work) -> bool:
 async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Message]) -> bool:
     assert work.governing is not None  # noqa: S101  # read together with the run
     limits = work.governing.live.spec.limits
-    match next_move(work.steps):
+    next_one = next_move(work.steps)
+    if work.governing.pause is not None and not isinstance(next_one, Answer):
+        return await pausing.wait(kit, work, run, work.governing.pause)
+    match next_one:
         case (Gather() | AskModel()) as move:
             if model_steps(work.steps) >= limits.steps:
                 reason = f"I have taken {limits.steps} steps, which is my limit."
@@ -78,10 +84,13 @@ async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Me
                 reason = f"I have worked for {limits.wall_minutes} minutes, which is my limit."
                 return await land(kit, work, run, reason=reason, code="limit_wall_time")
             return await ask_model(kit, work, run, surface, move, fresh)
+        case CallTools(calls=calls) if any(call.step is None for call in calls):
+            return await plan_later(kit, work, run)
         case CallTools(calls=calls):
             return await call_tools(kit, work, run, calls)
         case Answer(text=text):
-            say = answer_text(work.steps, text, run.model)
+            told = await disclosing.told_or_later(kit, work, text)
+            say = answer_text(told.steps, told.text, run.model)
             return await send(
                 kit,
                 work,
@@ -146,6 +155,8 @@ async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
     A write that a dead worker had begun is looked up first: it may have happened.
     """
     await finish_begun(kit, work, run)
+    stopped = f"Stopped, as {plain_name(by.name)} asked."
+    told = await disclosing.told(kit, work, stopped)
     ended = await endings.end(
         kit.database,
         work,
@@ -153,7 +164,7 @@ async def cancel(kit: Kit, work: Work, run: Run, *, by: Who) -> bool:
         RunState.CANCELLED,
         outcome=f"stopped by {by.name}",
         by=by,
-        say=answer_text(work.steps, f"Stopped, as {plain_name(by.name)} asked.", run.model),
+        say=answer_text(told.steps if told else [], stopped, run.model),
         read_until=work.unread[-1].id if work.unread else None,
     )
     return await send(kit, work, ended)

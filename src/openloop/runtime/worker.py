@@ -14,6 +14,7 @@ from openloop.domain.errors import LostClaim, Unavailable
 from openloop.runtime import turn
 from openloop.runtime.calling import Postponed
 from openloop.runtime.landing import fail
+from openloop.runtime.mirror import Mirror
 from openloop.runtime.queue import Queue
 from openloop.runtime.slots import Slots
 from openloop.runtime.sweep import Sweep
@@ -50,9 +51,11 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled or `stop`; claims that are held then are handed over."""
         sweep = Sweep(self._kit.database, self._kit.configuration, self.wake)
+        mirror = Mirror(self._kit.database, self._kit.surfaces)
         background = [
             asyncio.create_task(sweep.run(), name="sweep"),
             asyncio.create_task(self._renew(), name="leases"),
+            asyncio.create_task(mirror.run(), name="mirror"),
         ]
         try:
             await self.queue.run()

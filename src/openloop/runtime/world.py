@@ -93,7 +93,13 @@ class InstalledWorld:
         if unknown:
             have = ", ".join(sorted(known))
             return f"no such permission: {', '.join(unknown)} (there are: {have})", True
-        if any(t.resource is not None for t in toolset.tools) and not repositories(tool, workspace):
+        if tool.requester_rights == "own" and toolset.may is None:
+            return (
+                f"{tool.name} cannot be asked what people may: own rights refuse every call",
+                False,
+            )
+        of_repos = (t.resource is not None and t.resource_kind == "repo" for t in toolset.tools)
+        if any(of_repos) and not repositories(tool, workspace):
             return (
                 "no repository is named: add `repos: [owner/name]` to the tool, or "
                 "`integrations: { github: { repos: [owner/name] } }` to the Workspace",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from openloop.domain.agent import Agent, Inactive, Revision
 from openloop.domain.errors import NotFound
-from openloop.domain.ids import AgentId, RevisionId, WorkspaceId, new_id
+from openloop.domain.ids import AgentId, ChangeId, PrincipalId, RevisionId, WorkspaceId, new_id
+from openloop.domain.pause import Pause
 from openloop.domain.surface import Place
 from openloop.storage import rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.ids import ConversationId, PrincipalId
+    from openloop.domain.ids import ConversationId
     from openloop.storage.database import Pending, Transaction
 
 
@@ -36,6 +37,9 @@ class WorkspaceRevision:
     source: str
     digest: str
     applied_at: datetime
+    applied_by: PrincipalId
+    origin: str = ""
+    change_id: ChangeId | None = None
 
 
 async def list_workspaces(tx: Transaction) -> list[WorkspaceRow]:
@@ -93,9 +97,48 @@ async def find_workspace_revision(tx: Transaction) -> WorkspaceRevision | None:
     return await tx.find(
         WorkspaceRevision,
         """
-        SELECT id, number, source, digest, applied_at FROM workspace_revisions
-        ORDER BY number DESC LIMIT 1
+        SELECT id, number, source, digest, applied_at, applied_by, origin, change_id
+        FROM workspace_revisions ORDER BY number DESC LIMIT 1
         """,
+    )
+
+
+async def list_workspace_revisions(tx: Transaction, *, limit: int) -> list[WorkspaceRevision]:
+    """The newest Workspace manifests first."""
+    return await tx.all(
+        WorkspaceRevision,
+        """
+        SELECT id, number, source, digest, applied_at, applied_by, origin, change_id
+        FROM workspace_revisions ORDER BY number DESC LIMIT %(limit)s
+        """,
+        {"limit": limit},
+    )
+
+
+async def get_workspace_revision(tx: Transaction, number: int) -> WorkspaceRevision:
+    """One Workspace manifest by its number."""
+    found = await tx.find(
+        WorkspaceRevision,
+        """
+        SELECT id, number, source, digest, applied_at, applied_by, origin, change_id
+        FROM workspace_revisions WHERE number = %(number)s
+        """,
+        {"number": number},
+    )
+    if found is None:
+        raise NotFound(f"The workspace has no revision {number}")
+    return found
+
+
+async def find_workspace_revision_of(tx: Transaction, origin: str) -> WorkspaceRevision | None:
+    """What was last applied from there."""
+    return await tx.find(
+        WorkspaceRevision,
+        """
+        SELECT id, number, source, digest, applied_at, applied_by, origin, change_id
+        FROM workspace_revisions WHERE origin = %(origin)s ORDER BY number DESC LIMIT 1
+        """,
+        {"origin": origin},
     )
 
 
@@ -107,13 +150,17 @@ async def add_workspace_revision(
     source: str,
     digest: str,
     by: PrincipalId,
+    origin: str = "",
+    change_id: ChangeId | None = None,
 ) -> RevisionId:
     """Make a Workspace manifest the live one."""
     id = RevisionId(new_id())
     await tx.run(
         """
-        INSERT INTO workspace_revisions (workspace_id, id, number, source, digest, applied_by)
-        VALUES (%(workspace)s, %(id)s, %(number)s, %(source)s, %(digest)s, %(by)s)
+        INSERT INTO workspace_revisions
+            (workspace_id, id, number, source, digest, applied_by, origin, change_id)
+        VALUES (%(workspace)s, %(id)s, %(number)s, %(source)s, %(digest)s, %(by)s, %(origin)s,
+                %(change_id)s)
         """,
         {
             "workspace": workspace,
@@ -122,6 +169,8 @@ async def add_workspace_revision(
             "source": source,
             "digest": digest,
             "by": by,
+            "origin": origin,
+            "change_id": change_id,
         },
     )
     return id
@@ -149,16 +198,19 @@ async def add_revision(
     digest: str,
     inactive: Sequence[Inactive],
     by: PrincipalId,
+    origin: str = "",
+    change_id: ChangeId | None = None,
 ) -> Revision:
     """Write the next revision of an agent and make it the live one."""
     revision = await tx.find(
         Revision,
         """
-        INSERT INTO agent_revisions (workspace_id, id, agent_id, number, source, digest, inactive, applied_by)
+        INSERT INTO agent_revisions
+            (workspace_id, id, agent_id, number, source, digest, inactive, applied_by, origin, change_id)
         SELECT %(workspace)s, %(id)s, %(agent_id)s, coalesce(max(number), 0) + 1, %(source)s, %(digest)s,
-               %(inactive)s, %(by)s
+               %(inactive)s, %(by)s, %(origin)s, %(change_id)s
         FROM agent_revisions WHERE agent_id = %(agent_id)s
-        RETURNING id, agent_id, number, source, digest, inactive, applied_at
+        RETURNING id, agent_id, number, source, digest, inactive, applied_at, applied_by, origin, change_id
         """,
         {
             "workspace": workspace,
@@ -168,6 +220,8 @@ async def add_revision(
             "digest": digest,
             "inactive": rows.json(list(inactive)),
             "by": by,
+            "origin": origin,
+            "change_id": change_id,
         },
     )
     assert revision is not None  # noqa: S101  # INSERT ... RETURNING gives its row
@@ -191,7 +245,7 @@ async def get_revision(tx: Transaction, id: RevisionId) -> Revision:
     found = await tx.find(
         Revision,
         """
-        SELECT id, agent_id, number, source, digest, inactive, applied_at
+        SELECT id, agent_id, number, source, digest, inactive, applied_at, applied_by, origin, change_id
         FROM agent_revisions WHERE id = %(id)s
         """,
         {"id": id},
@@ -206,7 +260,8 @@ async def find_live_revision(tx: Transaction, agent_id: AgentId) -> Revision | N
     return await tx.find(
         Revision,
         """
-        SELECT r.id, r.agent_id, r.number, r.source, r.digest, r.inactive, r.applied_at
+        SELECT r.id, r.agent_id, r.number, r.source, r.digest, r.inactive, r.applied_at, r.applied_by,
+               r.origin, r.change_id
         FROM agents a JOIN agent_revisions r ON r.id = a.live_revision_id WHERE a.id = %(id)s
         """,
         {"id": agent_id},
@@ -215,10 +270,17 @@ async def find_live_revision(tx: Transaction, agent_id: AgentId) -> Revision | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveIds:
-    """Which revisions are in force: read on every turn, so kept small."""
+    """Which revisions are in force, and whether the agent is paused: read on every turn."""
 
     workspace_revision_id: RevisionId
     agent_revision_id: RevisionId
+    pause: Pause | None
+
+
+_PAUSE: LiteralString = """
+    (SELECT to_jsonb(p) - 'workspace_id' FROM pauses p
+     WHERE p.subject = ANY(ARRAY[a.id, a.workspace_id]) ORDER BY p.scope DESC LIMIT 1) AS pause
+"""
 
 
 async def find_live_ids(tx: Transaction, agent_id: AgentId) -> LiveIds | None:
@@ -227,8 +289,11 @@ async def find_live_ids(tx: Transaction, agent_id: AgentId) -> LiveIds | None:
         LiveIds,
         """
         SELECT (SELECT id FROM workspace_revisions ORDER BY number DESC LIMIT 1) AS workspace_revision_id,
-               live_revision_id AS agent_revision_id
-        FROM agents WHERE id = %(id)s AND live_revision_id IS NOT NULL
+               live_revision_id AS agent_revision_id,
+        """  # noqa: S608  # followed by a constant
+        + _PAUSE
+        + """
+        FROM agents a WHERE id = %(id)s AND live_revision_id IS NOT NULL
         """,
         {"id": agent_id},
     )
@@ -240,7 +305,10 @@ async def ask_live_ids(tx: Transaction, conversation: ConversationId) -> Pending
         LiveIds,
         """
         SELECT (SELECT id FROM workspace_revisions ORDER BY number DESC LIMIT 1) AS workspace_revision_id,
-               a.live_revision_id AS agent_revision_id
+               a.live_revision_id AS agent_revision_id,
+        """  # noqa: S608  # followed by a constant
+        + _PAUSE
+        + """
         FROM runs r JOIN agents a ON a.id = r.agent_id
         WHERE r.conversation_id = %(id)s AND r.state IN ('queued', 'working', 'waiting')
           AND a.live_revision_id IS NOT NULL
@@ -280,10 +348,39 @@ async def list_revisions(tx: Transaction, agent_id: AgentId, *, limit: int) -> l
     return await tx.all(
         Revision,
         """
-        SELECT id, agent_id, number, source, digest, inactive, applied_at
+        SELECT id, agent_id, number, source, digest, inactive, applied_at, applied_by, origin, change_id
         FROM agent_revisions WHERE agent_id = %(id)s ORDER BY number DESC LIMIT %(limit)s
         """,
         {"id": agent_id, "limit": limit},
+    )
+
+
+async def get_revision_number(tx: Transaction, agent_id: AgentId, number: int) -> Revision:
+    """One revision of an agent by its number."""
+    found = await tx.find(
+        Revision,
+        """
+        SELECT id, agent_id, number, source, digest, inactive, applied_at, applied_by, origin, change_id
+        FROM agent_revisions WHERE agent_id = %(agent_id)s AND number = %(number)s
+        """,
+        {"agent_id": agent_id, "number": number},
+    )
+    if found is None:
+        raise NotFound(f"The agent has no revision {number}")
+    return found
+
+
+async def find_revision_of(tx: Transaction, name: str, origin: str) -> Revision | None:
+    """What was last applied from there to the agent of that name."""
+    return await tx.find(
+        Revision,
+        """
+        SELECT r.id, r.agent_id, r.number, r.source, r.digest, r.inactive, r.applied_at, r.applied_by,
+               r.origin, r.change_id
+        FROM agents a JOIN agent_revisions r ON r.agent_id = a.id
+        WHERE a.name = %(name)s AND r.origin = %(origin)s ORDER BY r.number DESC LIMIT 1
+        """,
+        {"name": name, "origin": origin},
     )
 
 

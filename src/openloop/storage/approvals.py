@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openloop.domain.approval import Approval, ApprovalState
+from openloop.domain.approval import Approval, ApprovalState, Vote
 from openloop.domain.errors import NotFound
+from openloop.domain.ids import ApprovalId, PrincipalId
 from openloop.storage import rows
 
 if TYPE_CHECKING:
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from openloop.domain.approval import Decision
-    from openloop.domain.ids import AgentId, ApprovalId, PrincipalId, RunId, WorkspaceId
+    from openloop.domain.approval import Parked, VoteKind
+    from openloop.domain.ids import AgentId, RunId, WorkspaceId
     from openloop.storage.database import Transaction
 
 _COLUMNS = """id, run_id, step_seq, conversation_id, tool, permission, arguments, preconditions, hash,
-    card, requested_by, approvers, solo_mode, rule, state, asked_at, expires_at, decided_by,
-    decided_at, reason, result"""
+    card, requested_by, demands, may_edit, solo_mode, rule, state, asked_at, expires_at, round,
+    edited_by, escalated, parked, card_id, told, decided_by, decided_at, reason, result"""
 _SELECT = f"SELECT {_COLUMNS} FROM approvals "  # noqa: S608  # a constant column list
 
 
@@ -35,12 +36,12 @@ async def add(
     await tx.run(
         """
         INSERT INTO approvals (workspace_id, id, run_id, step_seq, conversation_id, agent_id, tool,
-            permission, arguments, preconditions, hash, card, requested_by, approvers, solo_mode, rule,
-            token_sha256, state, asked_at, expires_at)
+            permission, arguments, preconditions, hash, card, requested_by, demands, may_edit, solo_mode,
+            rule, token_sha256, state, asked_at, expires_at, edited_by, parked, card_id, told)
         VALUES (%(workspace)s, %(id)s, %(run_id)s, %(step_seq)s, %(conversation_id)s, %(agent_id)s,
             %(tool)s, %(permission)s, %(arguments)s, %(preconditions)s, %(hash)s, %(card)s,
-            %(requested_by)s, %(approvers)s, %(solo_mode)s, %(rule)s, %(token)s, %(state)s, %(asked_at)s,
-            %(expires_at)s)
+            %(requested_by)s, %(demands)s, %(may_edit)s, %(solo_mode)s, %(rule)s, %(token)s, %(state)s,
+            %(asked_at)s, %(expires_at)s, %(edited_by)s, %(parked)s, %(card_id)s, %(told)s)
         """,
         {
             "workspace": workspace,
@@ -56,13 +57,18 @@ async def add(
             "hash": approval.hash,
             "card": rows.json(approval.card),
             "requested_by": rows.json(approval.requested_by),
-            "approvers": list(approval.approvers),
+            "demands": rows.json(approval.demands),
+            "may_edit": approval.may_edit,
             "solo_mode": approval.solo_mode,
             "rule": approval.rule,
             "token": token_sha256,
             "state": approval.state,
             "asked_at": approval.asked_at,
             "expires_at": approval.expires_at,
+            "edited_by": approval.edited_by,
+            "parked": approval.parked,
+            "card_id": approval.card_id,
+            "told": list(approval.told),
         },
     )
 
@@ -83,17 +89,17 @@ async def lock(tx: Transaction, id: ApprovalId) -> Approval:
     return found
 
 
-async def find_by_token(tx: Transaction, token_sha256: bytes) -> ApprovalId | None:
-    """Which approval a button's token names."""
-    return await tx.value(
-        "SELECT id FROM approvals WHERE token_sha256 = %(token)s", {"token": token_sha256}
+async def find_by_token(tx: Transaction, token_sha256: bytes) -> Approval | None:
+    """The approval that a button's token names, with the bytes that it was made for."""
+    return await tx.find(
+        Approval, _SELECT + "WHERE token_sha256 = %(token)s", {"token": token_sha256}
     )
 
 
 async def list_of_run(tx: Transaction, run_id: RunId) -> list[Approval]:
-    """The approvals of a run, in the order of their steps."""
+    """The approvals of a run, in the order of their steps; what was asked anew comes later."""
     return await tx.all(
-        Approval, _SELECT + "WHERE run_id = %(id)s ORDER BY step_seq", {"id": run_id}
+        Approval, _SELECT + "WHERE run_id = %(id)s ORDER BY step_seq, id", {"id": run_id}
     )
 
 
@@ -116,27 +122,63 @@ async def list_newest(
 async def add_vote(
     tx: Transaction,
     workspace: WorkspaceId,
-    id: ApprovalId,
+    approval: Approval,
     *,
     principal_id: PrincipalId,
-    decision: Decision,
+    decision: VoteKind,
     via: str,
 ) -> None:
-    """Record who voted what; a second vote of the same person is the same vote."""
-    await tx.run(
+    """Record who voted what in this round; a second vote of the same person is the same vote."""
+    await tx.send(
         """
-        INSERT INTO votes (workspace_id, approval_id, principal_id, decision, via)
-        VALUES (%(workspace)s, %(id)s, %(principal_id)s, %(decision)s, %(via)s)
+        INSERT INTO votes (workspace_id, approval_id, round, principal_id, decision, via)
+        VALUES (%(workspace)s, %(id)s, %(round)s, %(principal_id)s, %(decision)s, %(via)s)
         ON CONFLICT DO NOTHING
         """,
         {
             "workspace": workspace,
-            "id": id,
+            "id": approval.id,
+            "round": approval.round,
             "principal_id": principal_id,
             "decision": decision,
             "via": via,
         },
     )
+
+
+async def list_votes(tx: Transaction, id: ApprovalId) -> list[Vote]:
+    """Every vote on an approval, in every round, the oldest first."""
+    return await tx.all(
+        Vote,
+        """
+        SELECT principal_id, decision, round, via, voted_at FROM votes
+        WHERE approval_id = %(id)s ORDER BY voted_at, principal_id
+        """,
+        {"id": id},
+    )
+
+
+async def list_votes_of(tx: Transaction, ids: Sequence[ApprovalId]) -> dict[ApprovalId, list[Vote]]:
+    """The votes on each of these approvals, the oldest first."""
+    found = await tx.tuples(
+        """
+        SELECT approval_id, principal_id, decision, round, via, voted_at FROM votes
+        WHERE approval_id = ANY(%(ids)s::uuid[]) ORDER BY voted_at, principal_id
+        """,
+        {"ids": list(ids)},
+    )
+    votes: dict[ApprovalId, list[Vote]] = {}
+    for approval, principal, decision, round, via, voted_at in found:
+        votes.setdefault(ApprovalId(approval), []).append(
+            Vote(
+                principal_id=PrincipalId(principal),
+                decision=decision,
+                round=round,
+                via=via,
+                voted_at=voted_at,
+            )
+        )
+    return votes
 
 
 async def save_decision(
@@ -147,15 +189,16 @@ async def save_decision(
     after: ApprovalState,
     by: PrincipalId,
     at: datetime,
+    round: int = 1,
     reason: str = "",
 ) -> bool:
-    """Write the decision if the approval is still as it was; a row decides once."""
+    """Write the decision if the approval is still as it was; a round decides once."""
     return bool(
         await tx.run(
             """
             UPDATE approvals SET state = %(after)s, decided_by = %(by)s, decided_at = %(at)s,
                 reason = %(reason)s
-            WHERE id = %(id)s AND state = %(before)s
+            WHERE id = %(id)s AND state = %(before)s AND round = %(round)s
               AND (state <> 'pending' OR openloop.now() < expires_at)
             """,
             {
@@ -164,6 +207,7 @@ async def save_decision(
                 "after": after,
                 "by": by,
                 "at": at,
+                "round": round,
                 "reason": reason,
             },
         )
@@ -198,22 +242,180 @@ async def move(
     )
 
 
-async def consume(tx: Transaction, id: ApprovalId, *, hash: str) -> bool:
-    """approved -> executing, for these bytes only: the one place where an approval is used up."""
+async def consume(tx: Transaction, approval: Approval, *, at_any_time: bool = False) -> bool:
+    """approved -> executing, for these bytes and this round, by the clock of the database.
+
+    The one place where an approval is used up. `at_any_time` is for a retry, which is a decision of
+    its own.
+    """
     return bool(
         await tx.run(
             """
             UPDATE approvals SET state = 'executing'
-            WHERE id = %(id)s AND state = 'approved' AND hash = %(hash)s
+            WHERE id = %(id)s AND state = 'approved' AND hash = %(hash)s AND round = %(round)s
+              AND (%(at_any_time)s OR openloop.now() < expires_at)
             """,
-            {"id": id, "hash": hash},
+            {
+                "id": approval.id,
+                "hash": approval.hash,
+                "round": approval.round,
+                "at_any_time": at_any_time,
+            },
+        )
+    )
+
+
+async def save_edit(
+    tx: Transaction, before: Approval, after: Approval, token_sha256: bytes
+) -> bool:
+    """Write other bytes, and begin the next round, if the approval is pending and as it was read."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE approvals SET arguments = %(arguments)s, preconditions = %(preconditions)s,
+                hash = %(hash)s, card = %(card)s, demands = %(demands)s, may_edit = %(may_edit)s,
+                rule = %(rule)s, solo_mode = %(solo_mode)s, round = round + 1,
+                edited_by = %(edited_by)s, token_sha256 = %(token)s
+            WHERE id = %(id)s AND state = 'pending' AND round = %(round)s
+              AND openloop.now() < expires_at
+            """,
+            {
+                "id": before.id,
+                "round": before.round,
+                "arguments": after.arguments,
+                "preconditions": rows.json(after.preconditions),
+                "hash": after.hash,
+                "card": rows.json(after.card),
+                "demands": rows.json(after.demands),
+                "may_edit": after.may_edit,
+                "rule": after.rule,
+                "solo_mode": after.solo_mode,
+                "edited_by": after.edited_by,
+                "token": token_sha256,
+            },
         )
     )
 
 
 async def replace_token(tx: Transaction, id: ApprovalId, token_sha256: bytes) -> None:
     """A new card carries a new token; the old buttons are void."""
-    await tx.run(
+    await tx.send(
         "UPDATE approvals SET token_sha256 = %(token)s WHERE id = %(id)s",
         {"id": id, "token": token_sha256},
+    )
+
+
+async def limit_time(tx: Transaction, id: ApprovalId, *, hours: int) -> None:
+    """It is good for so many hours from now at most."""
+    await tx.send(
+        """
+        UPDATE approvals SET expires_at = least(expires_at,
+            openloop.now() + make_interval(hours => %(hours)s)) WHERE id = %(id)s
+        """,
+        {"id": id, "hours": hours},
+    )
+
+
+async def set_escalated(
+    tx: Transaction, approval: Approval, stages: int, *, told: Sequence[PrincipalId]
+) -> bool:
+    """Note how many stages were told, if nobody has noted it before."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE approvals SET escalated = %(stages)s, told = %(told)s
+            WHERE id = %(id)s AND state = 'pending' AND escalated = %(before)s
+            """,
+            {
+                "id": approval.id,
+                "before": approval.escalated,
+                "stages": stages,
+                "told": list(told),
+            },
+        )
+    )
+
+
+async def set_shown(
+    tx: Transaction,
+    id: ApprovalId,
+    *,
+    parked: Parked,
+    card_id: UUID | None,
+    told: Sequence[PrincipalId],
+) -> None:
+    """On which card it is and whom that names, or why it is on none."""
+    await tx.send(
+        """
+        UPDATE approvals SET parked = %(parked)s, card_id = %(card_id)s, told = %(told)s
+        WHERE id = %(id)s
+        """,
+        {"id": id, "parked": parked, "card_id": card_id, "told": list(told)},
+    )
+
+
+async def count_shown(tx: Transaction, run_id: RunId) -> int:
+    """How many times a run has asked people by a card."""
+    return await tx.value(
+        "SELECT count(*) FROM approvals WHERE run_id = %(id)s AND parked NOT IN ('run', 'approvers')",
+        {"id": run_id},
+    )
+
+
+async def count_open(tx: Transaction, people: Sequence[PrincipalId]) -> dict[PrincipalId, int]:
+    """How many undecided calls each of these people has been asked about."""
+    found = await tx.tuples(
+        """
+        SELECT person, count(*) FROM approvals, unnest(told) AS person
+        WHERE state = 'pending' AND openloop.now() < expires_at AND person = ANY(%(people)s::uuid[])
+        GROUP BY person
+        """,
+        {"people": list(people)},
+    )
+    return {PrincipalId(row[0]): int(row[1]) for row in found}
+
+
+async def find_same(tx: Transaction, hash: str, *, but_of: RunId) -> tuple[ApprovalId, str] | None:
+    """A pending ask of another run for the same bytes and preconditions, and where that was asked."""
+    found = await tx.tuples(
+        """
+        SELECT a.id, r.request_link FROM approvals a JOIN runs r ON r.id = a.run_id
+        WHERE a.hash = %(hash)s AND a.state = 'pending' AND a.run_id <> %(run)s
+          AND openloop.now() < a.expires_at
+        ORDER BY a.id LIMIT 1
+        """,
+        {"hash": hash, "run": but_of},
+    )
+    return (ApprovalId(found[0][0]), str(found[0][1])) if found else None
+
+
+async def wake_parked(tx: Transaction, *, limit: int) -> None:
+    """Somebody has room again: runs whose asks wait for that are looked at, the oldest first.
+
+    Whoever is being changed by somebody else is skipped: the run looks again by itself.
+    """
+    await tx.send(
+        """
+        -- Arrays, since the planner would ask again for each conversation where it has no statistics.
+        UPDATE conversations SET wakes = wakes + 1 WHERE id = ANY(ARRAY(
+            SELECT c.id FROM conversations c WHERE c.id = ANY(ARRAY(
+                SELECT conversation_id FROM approvals
+                WHERE state = 'pending' AND parked = 'approvers' ORDER BY id LIMIT %(limit)s))
+            FOR NO KEY UPDATE SKIP LOCKED))
+        """,
+        {"limit": limit},
+    )
+
+
+async def wake_waiting(tx: Transaction, agent_id: AgentId | None) -> None:
+    """What decides has changed: whatever waits for people, of one agent or of all, looks again."""
+    await tx.send(
+        """
+        UPDATE conversations SET wakes = wakes + 1 WHERE id IN (
+            SELECT c.id FROM conversations c WHERE c.id IN (
+                SELECT conversation_id FROM approvals WHERE state IN ('pending', 'approved')
+                  AND (%(agent)s::uuid IS NULL OR agent_id = %(agent)s))
+            ORDER BY c.id FOR NO KEY UPDATE)
+        """,
+        {"agent": agent_id},
     )

@@ -44,6 +44,24 @@ async def append(
     )
 
 
+async def append_and_tell(
+    tx: Transaction, workspace: WorkspaceId, kind: str, *, actor: Who, **detail: object
+) -> int:
+    """Write one event that others refer to; its id."""
+    return await tx.value(
+        """
+        INSERT INTO audit_events (workspace_id, kind, actor, detail)
+        VALUES (%(workspace)s, %(kind)s, %(actor)s, %(detail)s) RETURNING id
+        """,
+        {
+            "workspace": workspace,
+            "kind": kind,
+            "actor": rows.json(actor),
+            "detail": rows.json(detail),
+        },
+    )
+
+
 async def list_newest(
     tx: Transaction,
     *,

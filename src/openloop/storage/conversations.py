@@ -116,7 +116,10 @@ async def find(tx: Transaction, id: ConversationId) -> Conversation | None:
 
 async def lock(tx: Transaction, id: ConversationId) -> None:
     """Lock the row until this transaction ends: always before any other row of the conversation."""
-    await tx.run("SELECT FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE", {"id": id})
+    await tx.run(
+        "SELECT openloop.hold_off_pauses() FROM conversations WHERE id = %(id)s FOR NO KEY UPDATE",
+        {"id": id},
+    )
 
 
 async def bump(tx: Transaction, id: ConversationId) -> None:
@@ -155,7 +158,7 @@ async def fence(tx: Transaction, claim: Claim) -> None:
     the commit, as LostClaim.
     """
     await tx.send(
-        "SELECT openloop.fence(%(id)s, %(epoch)s, %(worker)s)",
+        "SELECT openloop.hold_off_pauses(), openloop.fence(%(id)s, %(epoch)s, %(worker)s)",
         {"id": claim.ref.id, "epoch": claim.epoch, "worker": claim.worker},
     )
 

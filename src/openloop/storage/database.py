@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import select
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg.rows import scalar_row, tuple_row
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openloop.domain.errors import LostClaim, Misconfigured, Unavailable
+from openloop.domain.redaction import Redactor
 from openloop.storage import rows
 
 if TYPE_CHECKING:
@@ -46,6 +48,15 @@ SETTINGS: LiteralString = (
     # A fresh database has no statistics, and its planner would read whole tables to hash them.
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 )
+
+HOT = (
+    *("taken_keys", "bindings", "agents", "conversations", "runs", "messages", "steps", "outbox"),
+    *("memories", "budgets", "reservations", "audit_events", "pauses"),
+    *("workspace_revisions", "agent_revisions", "procrastinate.procrastinate_jobs"),
+)
+"""What every run touches. A server process that reads of these tables for the first time takes tens
+of milliseconds to learn what they are, which is longer than an acknowledgement may take."""
+WARM = "; ".join(f"SELECT FROM {table} WHERE false" for table in HOT)  # constants
 
 DISCONNECTED = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What psycopg raises when the server is gone, starting, or stopping."""
@@ -89,17 +100,22 @@ class Transaction:
     statement that fails makes every later one fail, the commit among them. What waits is `run`,
     `all`, `find`, `value`, `tuples`, and reading a `Pending`. A transaction whose results are all
     read after its end takes one round trip, and holds its locks for no longer than the server works.
+
+    What is known to be secret is taken out of every text and JSON parameter, so that no table keeps it.
     """
 
-    def __init__(self, connection: AsyncConnection[Any], pipeline: AsyncPipeline) -> None:
+    def __init__(
+        self, connection: AsyncConnection[Any], pipeline: AsyncPipeline, redactor: Redactor
+    ) -> None:
         self.connection = connection
+        self._redactor = redactor
         self._pipeline: AsyncPipeline | None = pipeline
         self._is_settled = True
 
     async def send(self, sql: LiteralString, parameters: Parameters = None) -> None:
         """Execute without waiting; where it fails, the next wait or the commit raises that."""
         self._is_settled = False
-        await self.connection.execute(sql, parameters)
+        await self.connection.execute(sql, self._clean(parameters))
 
     async def ask(
         self, kind: type[T], sql: LiteralString, parameters: Parameters = None
@@ -107,13 +123,13 @@ class Transaction:
         """Execute without waiting; the rows, as `kind`, can be read now or after the commit."""
         self._is_settled = False
         cursor = self.connection.cursor(row_factory=rows.of(kind))
-        await cursor.execute(sql, parameters)
+        await cursor.execute(sql, self._clean(parameters))
         return Pending(self, cursor)
 
     async def run(self, sql: LiteralString, parameters: Parameters = None) -> int:
         """Execute and return the number of rows it touched."""
         self._is_settled = False
-        cursor = await self.connection.execute(sql, parameters)
+        cursor = await self.connection.execute(sql, self._clean(parameters))
         await self.settle()
         return cursor.rowcount
 
@@ -160,22 +176,50 @@ class Transaction:
     ) -> list[T]:
         self._is_settled = False
         async with self.connection.cursor(row_factory=factory) as cursor:
-            await cursor.execute(sql, parameters)
+            await cursor.execute(sql, self._clean(parameters))
             await self.settle()
             return await cursor.fetchall()
+
+    def _clean(self, parameters: Parameters) -> Parameters:
+        if parameters is None:
+            return None
+        return {name: self._clean_value(value) for name, value in parameters.items()}
+
+    def _clean_value(self, value: object) -> object:
+        match value:
+            case str():
+                return self._redactor.text(value)
+            case Jsonb(obj=content):
+                return Jsonb(content, dumps=self._clean_json)
+            case list():
+                return [self._clean_value(each) for each in cast("list[object]", value)]
+            case _:
+                return value
+
+    def _clean_json(self, content: object) -> bytes:
+        return self._redactor.json(rows.dumps(content))
 
 
 class Database:
     """A pool of connections as the application role."""
 
-    def __init__(self, conninfo: str, *, size: int = 8, name: str = "openloop") -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        size: int = 8,
+        name: str = "openloop",
+        redactor: Redactor | None = None,
+        warm: bool = False,
+    ) -> None:
         self.conninfo = conninfo
+        self.redactor = redactor or Redactor()
         self._pool: AsyncConnectionPool[AsyncConnection[Any]] = AsyncConnectionPool(
             conninfo,
-            min_size=min(2, size),
+            min_size=size if warm else min(2, size),
             max_size=size,
             open=False,
-            configure=configure,
+            configure=configure_warm if warm else configure,
             timeout=4,
             kwargs={
                 "autocommit": True,
@@ -222,7 +266,7 @@ class Database:
                     await connection.execute("BEGIN")
                     if workspace is not None:
                         await connection.execute(ENTER, (str(workspace),))
-                    tx = Transaction(connection, pipeline)
+                    tx = Transaction(connection, pipeline, self.redactor)
                     yield tx
                     committed = await connection.execute("COMMIT")
                     await pipeline.sync()
@@ -289,6 +333,12 @@ async def configure(connection: AsyncConnection[Any]) -> None:
     """Make a new connection an ordinary member of the pool."""
     await connection.set_autocommit(True)
     await connection.execute(SETTINGS, prepare=False)
+
+
+async def configure_warm(connection: AsyncConnection[Any]) -> None:
+    """The same, and have its server process look at the tables that matter before anybody waits."""
+    await configure(connection)
+    await connection.execute(WARM, prepare=False)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def unchecked_pool(**arguments: Any) -> AsyncConnectionPool[Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openloop.domain.audience import PlaceClass
 from openloop.domain.memory import Memory
 from openloop.storage import rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from openloop.storage.database import Pending, Transaction
 
 _COLUMNS = """id, agent_id, scope, scope_id, kind, text, author, source_link, confidence, status,
-    effective_at, expires_at, created_at"""
+    effective_at, expires_at, created_at, visible_in"""
 _LIVE = "status = 'active' AND (expires_at IS NULL OR expires_at > openloop.now())"
 
 
@@ -37,14 +39,16 @@ async def add(
     run_id: RunId | None = None,
     step_seq: int | None = None,
     undo_sha256: bytes | None = None,
+    visible_in: PlaceClass = PlaceClass.PUBLIC,
 ) -> MemoryId:
     """Save a memory; the same step of the same run saves it once and gets the same id."""
     return await tx.value(
         """
         INSERT INTO memories (workspace_id, id, agent_id, scope, scope_id, kind, text, author,
-            source_link, source_message, run_id, step_seq, undo_sha256, effective_at, expires_at)
+            source_link, source_message, run_id, step_seq, undo_sha256, visible_in, effective_at,
+            expires_at)
         VALUES (%(workspace)s, %(id)s, %(agent_id)s, %(scope)s, %(scope_id)s, %(kind)s, %(text)s,
-            %(author)s, %(source_link)s, %(source_message)s, %(run_id)s, %(step_seq)s, %(undo)s,
+            %(author)s, %(source_link)s, %(source_message)s, %(run_id)s, %(step_seq)s, %(undo)s, %(visible_in)s,
             %(effective_at)s, openloop.now() + make_interval(days => %(days)s::int))
         ON CONFLICT (workspace_id, run_id, step_seq) WHERE run_id IS NOT NULL
         DO UPDATE SET run_id = EXCLUDED.run_id
@@ -64,6 +68,7 @@ async def add(
             "run_id": run_id,
             "step_seq": step_seq,
             "undo": undo_sha256,
+            "visible_in": str(visible_in),
             "effective_at": effective_at,
             "days": retention_days,
         },
@@ -117,6 +122,14 @@ async def list_newest(
         """,  # noqa: S608  # constants
         {"before": before, "query": query, "limit": limit},
     )
+
+
+async def texts_of(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """What these memories say, in the order of their time."""
+    found = await tx.tuples(
+        "SELECT text FROM memories WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id", {"ids": list(ids)}
+    )
+    return [row[0] for row in found]
 
 
 async def find_by_undo(tx: Transaction, undo_sha256: bytes) -> tuple[MemoryId, str] | None:

@@ -81,9 +81,9 @@ async def arrive(
             RETURNING id),
         m AS (
             INSERT INTO messages (workspace_id, id, conversation_id, run_id, external_id, actor, text,
-                                  link, sent_at)
+                                  typed, link, sent_at)
             SELECT %(workspace)s, %(message_id)s, c.id, (SELECT id FROM r), %(external_id)s, %(actor)s,
-                   %(text)s, %(link)s, %(sent_at)s FROM c
+                   %(text)s, %(typed)s, %(link)s, %(sent_at)s FROM c
             RETURNING id),
         a AS (
             INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
@@ -105,6 +105,7 @@ async def arrive(
             "actor": rows.json(inbound.actor),
             "by": rows.json(by),
             "text": inbound.text,
+            "typed": inbound.typed.replace("\0", ""),
             "link": inbound.link,
             "sent_at": inbound.occurred_at,
             **conversations.address(inbound.thread),

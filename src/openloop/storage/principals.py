@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from openloop.domain.errors import NotFound
+from openloop.domain.errors import Invalid, NotFound
 from openloop.domain.ids import PrincipalId, WorkspaceId, new_id
+from openloop.domain.login import UNNAMED
 from openloop.domain.principal import Principal
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
     from openloop.domain.principal import Role
     from openloop.storage.database import Transaction
+
+IdentityOrigin: TypeAlias = Literal["manifest", "link", "login"]
 
 _COLUMNS = "p.id, p.name, p.kind, p.roles, p.active"
 
@@ -25,24 +30,32 @@ async def put(
     kind: str,
     roles: Sequence[Role],
 ) -> PrincipalId:
-    """The principal of that name, with these roles from now on."""
-    return PrincipalId(
-        await tx.value(
-            """
-            INSERT INTO principals (workspace_id, id, name, kind, roles)
-            VALUES (%(workspace)s, %(id)s, %(name)s, %(kind)s, %(roles)s)
-            ON CONFLICT (workspace_id, name)
-            DO UPDATE SET roles = EXCLUDED.roles, kind = EXCLUDED.kind, active = true RETURNING id
-            """,
-            {
-                "workspace": workspace,
-                "id": new_id(),
-                "name": name,
-                "kind": kind,
-                "roles": [str(role) for role in roles],
-            },
-        )
+    """The principal of that name, with these roles from now on; whoever has left stays inactive.
+
+    Raises:
+        Invalid: a person and a service never are the same
+    """
+    found = await tx.value(
+        """
+        INSERT INTO principals AS p (workspace_id, id, name, kind, roles)
+        VALUES (%(workspace)s, %(id)s, %(name)s, %(kind)s, %(roles)s)
+        ON CONFLICT (workspace_id, name)
+        DO UPDATE SET roles = EXCLUDED.roles, active = p.left_at IS NULL
+        WHERE p.kind = EXCLUDED.kind RETURNING id
+        """,
+        {
+            "workspace": workspace,
+            "id": new_id(),
+            "name": name,
+            "kind": kind,
+            "roles": [str(role) for role in roles],
+        },
     )
+    if found is None:
+        other = "service" if kind == "person" else "person"
+        message = f"{name!r} is a {other} of this workspace already: call the {kind} otherwise"
+        raise Invalid(message, problems=(message,), code="principal_name_taken")
+    return PrincipalId(found)
 
 
 async def ensure_service(tx: Transaction, workspace: WorkspaceId, name: str) -> PrincipalId:
@@ -52,13 +65,17 @@ async def ensure_service(tx: Transaction, workspace: WorkspaceId, name: str) -> 
 
 
 async def deactivate_others(tx: Transaction, keep: Sequence[str]) -> list[str]:
-    """People whom the Workspace manifest no longer names have no rights any more."""
+    """People whom the Workspace manifest no longer names have no rights any more.
+
+    Those whom it never names are known by their logins.
+    """
     found = await tx.tuples(
         """
         UPDATE principals SET active = false, roles = '{}'
-        WHERE kind = 'person' AND active AND name <> ALL(%(keep)s) RETURNING name
+        WHERE kind = 'person' AND active AND name <> ALL(%(keep)s)
+          AND NOT starts_with(name, %(unnamed)s) RETURNING name
         """,
-        {"keep": list(keep)},
+        {"keep": list(keep), "unnamed": UNNAMED},
     )
     return [row[0] for row in found]
 
@@ -71,14 +88,16 @@ async def set_identity(
     surface: str,
     tenant: str,
     external_id: str,
+    origin: IdentityOrigin = "manifest",
 ) -> None:
     """Say that this id on a surface is this principal; an id is one principal's only."""
     await tx.run(
         """
-        INSERT INTO identities (workspace_id, surface, tenant, external_id, principal_id)
-        VALUES (%(workspace)s, %(surface)s, %(tenant)s, %(external_id)s, %(principal_id)s)
+        INSERT INTO identities (workspace_id, surface, tenant, external_id, principal_id, origin)
+        VALUES (%(workspace)s, %(surface)s, %(tenant)s, %(external_id)s, %(principal_id)s, %(origin)s)
         ON CONFLICT (workspace_id, surface, tenant, external_id)
-        DO UPDATE SET principal_id = EXCLUDED.principal_id
+        DO UPDATE SET principal_id = EXCLUDED.principal_id, origin = EXCLUDED.origin,
+            linked_at = openloop.now()
         """,
         {
             "workspace": workspace,
@@ -86,27 +105,125 @@ async def set_identity(
             "tenant": tenant,
             "external_id": external_id,
             "principal_id": principal_id,
+            "origin": origin,
         },
     )
 
 
 async def clear_identities(tx: Transaction, surface: str) -> None:
-    """Forget every identity on a surface, before they are set anew from the manifest."""
-    await tx.run("DELETE FROM identities WHERE surface = %(surface)s", {"surface": surface})
+    """Forget what the manifest said of a surface, before it is set anew; links are people's own."""
+    await tx.run(
+        "DELETE FROM identities WHERE surface = %(surface)s AND origin = 'manifest'",
+        {"surface": surface},
+    )
 
 
 async def find_by_identity(
     tx: Transaction, *, surface: str, tenant: str, external_id: str
 ) -> Principal | None:
     """The active principal behind an id on a surface. Ids of an unnamed tenant count for any."""
+    found = await find_any_by_identity(tx, surface=surface, tenant=tenant, external_id=external_id)
+    return found if found is not None and found.active else None
+
+
+async def find_any_by_identity(
+    tx: Transaction, *, surface: str, tenant: str, external_id: str
+) -> Principal | None:
+    """The same, active or not. What the manifest says comes before what people linked themselves."""
     return await tx.find(
         Principal,
         f"""
         SELECT {_COLUMNS} FROM identities i JOIN principals p ON p.id = i.principal_id
         WHERE i.surface = %(surface)s AND i.tenant IN (%(tenant)s, '')
-          AND i.external_id = %(external_id)s AND p.active
+          AND i.external_id = %(external_id)s
+        ORDER BY i.origin = 'manifest' DESC, i.tenant DESC LIMIT 1
         """,  # noqa: S608  # a constant column list
         {"surface": surface, "tenant": tenant, "external_id": external_id},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A principal on a surface, and who said so: the manifest, a link, or a login."""
+
+    surface: str
+    tenant: str
+    external_id: str
+    principal_id: PrincipalId
+    origin: IdentityOrigin
+    linked_at: datetime
+
+
+async def list_identities(
+    tx: Transaction, principal_id: PrincipalId | None = None
+) -> list[Identity]:
+    """The ids of a principal on every surface, or those of everybody."""
+    return await tx.all(
+        Identity,
+        """
+        SELECT surface, tenant, external_id, principal_id, origin, linked_at FROM identities
+        WHERE %(id)s::uuid IS NULL OR principal_id = %(id)s
+        ORDER BY principal_id, surface, tenant, external_id LIMIT 5000
+        """,
+        {"id": principal_id},
+    )
+
+
+async def move_identities(
+    tx: Transaction, *, surface: str, before: PrincipalId, after: PrincipalId
+) -> int:
+    """Give the ids of a principal on a surface to another; how many there were."""
+    return await tx.run(
+        """
+        UPDATE identities SET principal_id = %(after)s, origin = 'link', linked_at = openloop.now()
+        WHERE principal_id = %(before)s AND surface = %(surface)s
+        """,
+        {"surface": surface, "before": before, "after": after},
+    )
+
+
+async def clear_links(tx: Transaction, principal_id: PrincipalId, surface: str) -> int:
+    """Forget the ids on a surface that a person linked; how many there were."""
+    return await tx.run(
+        """
+        DELETE FROM identities
+        WHERE principal_id = %(principal_id)s AND surface = %(surface)s AND origin = 'link'
+        """,
+        {"principal_id": principal_id, "surface": surface},
+    )
+
+
+async def leave(tx: Transaction, id: PrincipalId) -> bool:
+    """A person has left: no right whatever, and no manifest changes that; False where they had."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE principals SET active = false, left_at = openloop.now()
+            WHERE id = %(id)s AND left_at IS NULL
+            """,
+            {"id": id},
+        )
+    )
+
+
+async def come_back(tx: Transaction, id: PrincipalId) -> bool:
+    """A person who had left is back, with the roles of the manifest; False where they had not."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE principals SET active = true, left_at = NULL
+            WHERE id = %(id)s AND left_at IS NOT NULL
+            """,
+            {"id": id},
+        )
+    )
+
+
+async def list_all(tx: Transaction) -> list[Principal]:
+    """Every person and service, by name, also those who have left."""
+    return await tx.all(
+        Principal,
+        f"SELECT {_COLUMNS} FROM principals p ORDER BY p.kind, p.name LIMIT 2000",  # noqa: S608
     )
 
 
@@ -136,14 +253,9 @@ async def find_by_name(tx: Transaction, name: str) -> Principal | None:
     )
 
 
-async def external_ids(tx: Transaction, names: Sequence[str], *, surface: str) -> list[str]:
-    """The ids of these people on a surface, for mentioning them."""
+async def names_of(tx: Transaction, ids: Sequence[PrincipalId]) -> dict[PrincipalId, str]:
+    """The names of these principals, active or not."""
     found = await tx.tuples(
-        """
-        SELECT i.external_id FROM identities i JOIN principals p ON p.id = i.principal_id
-        WHERE p.name = ANY(%(names)s) AND i.surface = %(surface)s AND p.active
-        ORDER BY 1 LIMIT 20
-        """,
-        {"names": list(names), "surface": surface},
+        "SELECT id, name FROM principals WHERE id = ANY(%(ids)s::uuid[])", {"ids": list(ids)}
     )
-    return [row[0] for row in found]
+    return {PrincipalId(row[0]): row[1] for row in found}

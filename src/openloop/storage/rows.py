@@ -27,13 +27,13 @@ T = TypeVar("T")
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def _dumps(value: object) -> bytes:
+def dumps(value: object) -> bytes:
     """JSON without NUL characters, which Postgres takes in no text."""
     written = orjson.dumps(value, default=str)
     return _NUL.sub(rb"\1", written) if b"\\u0000" in written else written
 
 
-set_json_dumps(_dumps)
+set_json_dumps(dumps)
 set_json_loads(orjson.loads)
 
 

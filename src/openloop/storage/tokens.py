@@ -117,3 +117,27 @@ async def revoke(tx: Transaction, id: str) -> bool:
             {"id": id},
         )
     )
+
+
+async def revoke_of(tx: Transaction, principal_id: PrincipalId) -> list[str]:
+    """End every token of a principal; their ids."""
+    found = await tx.tuples(
+        """
+        UPDATE tokens SET revoked_at = openloop.now()
+        WHERE principal_id = %(principal_id)s AND revoked_at IS NULL RETURNING id
+        """,
+        {"principal_id": principal_id},
+    )
+    return [row[0] for row in found]
+
+
+async def hand_over(tx: Transaction, *, before: PrincipalId, after: PrincipalId) -> list[str]:
+    """Give the live tokens of a principal to another; their ids."""
+    found = await tx.tuples(
+        """
+        UPDATE tokens SET principal_id = %(after)s
+        WHERE principal_id = %(before)s AND revoked_at IS NULL RETURNING id
+        """,
+        {"before": before, "after": after},
+    )
+    return [row[0] for row in found]

@@ -46,12 +46,12 @@ async def start(
             VALUES (%(workspace)s, %(run_id)s, 0, 'context', 'finished', %(epoch)s, %(context)s,
                     openloop.now())),
         b AS (
-            INSERT INTO budgets (workspace_id, axis, subject, period)
-            SELECT %(workspace)s, axis, subject, period FROM openloop.budget_keys(
+            INSERT INTO budgets (workspace_id, axis, subject, span, period)
+            SELECT %(workspace)s, axis, subject, span, period FROM openloop.budget_keys(
                 %(workspace)s, %(agent_id)s, %(run_id)s, openloop.month()) k
             -- Looked for first: a conflict waits for whoever is updating the row.
             WHERE NOT EXISTS (
-                SELECT FROM budgets b WHERE (b.axis, b.subject, b.period) = (k.axis, k.subject, k.period)
+                SELECT FROM budgets b WHERE (b.subject, b.span, b.period) = (k.subject, k.span, k.period)
                 AND b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s]::uuid[]))
             ON CONFLICT DO NOTHING)
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)

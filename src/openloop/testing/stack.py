@@ -312,7 +312,7 @@ class Stack:
                 return await response.json() if response.content_length != 0 else None
             raise ApiRefused(response.status, await response.text())
 
-    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 10) -> T:
+    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 30) -> T:
         """Wait for something that only asking again can tell; answers its value.
 
         Raises:

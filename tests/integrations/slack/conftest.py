@@ -26,6 +26,6 @@ async def rig() -> AsyncIterator[SlackRig]:
 
 @pytest.fixture
 async def slack(rig: SlackRig) -> AsyncIterator[SlackSurface]:
-    surface = SlackSurface(make.rig_settings(rig, timeout_seconds=2.0))
+    surface = SlackSurface(make.rig_settings(rig, timeout_seconds=30.0))
     yield surface
     await surface.aclose()

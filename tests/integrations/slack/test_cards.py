@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openloop.domain.surface import Ask, Field, Settle
+from openloop.domain.surface import Ask, Asked, Button, Field, Settle
 from openloop.integrations.slack.render import Part, render_ask, render_settle
 from openloop.testing.rigs.slack.blocks import problems_of
 from tests.integrations.slack import make
@@ -137,3 +138,56 @@ def test_a_settled_card_keeps_what_was_shown() -> None:
     assert words(settled.blocks).startswith(words(before.blocks[:-1]))
     assert words(settled.blocks).endswith("Rejected by @U0ANNA")
     assert live(settled.blocks, settled.text) == set()
+
+
+# --- several calls on one card -------------------------------------------------------------------
+
+
+def shared(*bodies: str, more: str = "") -> Part:
+    first, *others = [
+        Asked(approval=str(at), card=make.card(title=f"Call {at}", body=body), buttons=buttons(at))
+        for at, body in enumerate(bodies)
+    ]
+    return render_ask(Ask(card=first.card, buttons=first.buttons, others=tuple(others), more=more))
+
+
+def buttons(at: int) -> tuple[Button, ...]:
+    return tuple(replace(each, token=f"token-{at}") for each in (make.APPROVE, make.REJECT))
+
+
+def test_calls_that_share_a_card_have_buttons_of_their_own() -> None:
+    part = shared("one", "two", "three", more="2 more calls of this step: in the inbox")
+    blocks = orjson.loads(orjson.dumps(part.blocks))
+    assert problems_of(blocks) == []
+    pressed = [o for o in objects(part.blocks) if o.get("type") == "button"]
+    assert [o["value"] for o in pressed] == [f"token-{at}" for at in (0, 0, 1, 1, 2, 2)]
+    assert len({o["action_id"] for o in pressed}) == 6
+    shown = words(part.blocks)
+    assert all(f"Call {at}" in shown for at in range(3))
+    assert "2 more calls of this step" in shown
+
+
+def test_each_call_stands_before_its_own_buttons() -> None:
+    part = shared("one", "two")
+    order = [str(block.get("elements", block)) for block in orjson.loads(orjson.dumps(part.blocks))]
+    at = [next(i for i, each in enumerate(order) if mark in each) for mark in ("one", "token-0")]
+    later = [next(i for i, each in enumerate(order) if mark in each) for mark in ("two", "token-1")]
+    assert at[0] < at[1] < later[0] < later[1]
+
+
+def test_what_does_not_fit_on_a_shared_card_cannot_be_approved_on_it() -> None:
+    part = shared("x" * 6_000, "y" * 9_000, "z")
+    assert problems_of(orjson.loads(orjson.dumps(part.blocks))) == []
+    assert actions_of(part) == ["approve", "reject", "reject#2", "approve#3", "reject#3"]
+    assert "too long to be shown here as a whole" in words(part.blocks)
+
+
+def test_a_decided_call_keeps_the_others_open() -> None:
+    second = Asked(approval="1", card=make.card(title="Call 1"), buttons=buttons(1))
+    settle = Settle(
+        message_id="1.2", card=make.card(title="Call 0"), outcome="Rejected", others=(second,)
+    )
+    part = render_settle(settle)
+    pressed = [o["value"] for o in objects(part.blocks) if o.get("type") == "button"]
+    assert pressed == ["token-1", "token-1"]
+    assert "Rejected" in words(part.blocks)

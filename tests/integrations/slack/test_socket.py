@@ -48,7 +48,7 @@ async def listening(rig: SlackRig, inbox: Inbox) -> AsyncGenerator[SlackSurface,
     await rig.until(lambda: rig.sockets.count == 1)
     yield surface
     task.cancel()
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=30)
     assert task.cancelled()
     await surface.aclose()
 
@@ -67,7 +67,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_an_app_token_there_is_nothing_to_listen_to(slack: SlackSurface) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await slack.listen(Inbox())
 
 
@@ -75,7 +75,7 @@ async def test_an_event_is_acknowledged_only_once_it_is_committed(
     rig: SlackRig, inbox: Inbox
 ) -> None:
     inbox.gate.clear()
-    async with listening(rig, inbox), asyncio.timeout(5):
+    async with listening(rig, inbox), asyncio.timeout(30):
         await rig.say("#dev-platform", by="priya", text="hello")
         await inbox.entered.wait()
         assert rig.deliveries == []
@@ -88,7 +88,7 @@ async def test_an_event_is_acknowledged_only_once_it_is_committed(
 async def test_what_could_not_be_committed_is_delivered_again(rig: SlackRig, inbox: Inbox) -> None:
     rig.ack_deadline_seconds = 0.3
     inbox.is_down = True
-    async with listening(rig, inbox), asyncio.timeout(10):
+    async with listening(rig, inbox), asyncio.timeout(30):
         await rig.say("#dev-platform", by="priya", text="hello")
         await rig.until(lambda: len(rig.deliveries) == 1)
         assert rig.deliveries[0].status is None
@@ -98,7 +98,7 @@ async def test_what_could_not_be_committed_is_delivered_again(rig: SlackRig, inb
 
 
 async def test_clicks_come_over_the_socket_too(rig: SlackRig, inbox: Inbox) -> None:
-    async with listening(rig, inbox) as slack, asyncio.timeout(5):
+    async with listening(rig, inbox) as slack, asyncio.timeout(30):
         asked = await rig.say("#dev-platform", by="priya", text="x", deliver=False)
         ask = Ask(card=make.card(), buttons=(make.APPROVE,))
         await slack.perform(ask, make.thread_of(asked), key=make.KEY)
@@ -112,7 +112,7 @@ async def test_clicks_come_over_the_socket_too(rig: SlackRig, inbox: Inbox) -> N
 async def test_what_is_not_for_us_is_acknowledged_without_a_commit(
     rig: SlackRig, inbox: Inbox
 ) -> None:
-    async with listening(rig, inbox), asyncio.timeout(5):
+    async with listening(rig, inbox), asyncio.timeout(30):
         message = await rig.say("#dev-platform", by="priya", text="x", deliver=False)
         await rig.react(message, "eyes", by="anna")
         await rig.settled()
@@ -122,7 +122,7 @@ async def test_what_is_not_for_us_is_acknowledged_without_a_commit(
 
 async def test_an_announced_end_costs_nothing(rig: SlackRig, inbox: Inbox) -> None:
     inbox.gate.clear()
-    async with listening(rig, inbox), asyncio.timeout(10):
+    async with listening(rig, inbox), asyncio.timeout(30):
         await rig.say("#dev-platform", by="priya", text="before")
         await inbox.entered.wait()
         await rig.sockets.disconnect("refresh_requested")
@@ -135,7 +135,7 @@ async def test_an_announced_end_costs_nothing(rig: SlackRig, inbox: Inbox) -> No
 
 
 async def test_a_connection_that_breaks_is_made_again(rig: SlackRig, inbox: Inbox) -> None:
-    async with listening(rig, inbox), asyncio.timeout(10):
+    async with listening(rig, inbox), asyncio.timeout(30):
         for text in ("one", "two"):
             await rig.sockets.cut()
             await rig.until(lambda: rig.sockets.count == 1)
@@ -147,7 +147,7 @@ async def test_a_connection_that_breaks_is_made_again(rig: SlackRig, inbox: Inbo
 async def test_slack_may_be_away_when_we_connect(rig: SlackRig, inbox: Inbox) -> None:
     for fault in (ServerError(), Refuse(error="internal_error")):
         rig.faults.fail("apps.connections.open", with_=fault)
-    async with listening(rig, inbox), asyncio.timeout(10):
+    async with listening(rig, inbox), asyncio.timeout(30):
         await rig.say("#dev-platform", by="priya", text="hello")
         await rig.settled()
     assert len(rig.calls_of("apps.connections.open")) == 3

@@ -131,13 +131,13 @@ async def test_a_rate_limit_says_when_to_come_back(
 
 
 @pytest.mark.parametrize(
-    "fault", [DropAnswer(), ServerError(after_commit=True), Slow(seconds=3), DropRequest()]
+    "fault", [DropAnswer(), ServerError(after_commit=True), Slow(seconds=60), DropRequest()]
 )
 @pytest.mark.parametrize("op", [Say(markdown="x"), ASK])
 async def test_a_lost_answer_is_looked_up_and_not_repeated(
     rig: SlackRig, fault: Fault, op: Op
 ) -> None:
-    slack = SlackSurface(make.rig_settings(rig, timeout_seconds=0.5))
+    slack = SlackSurface(make.rig_settings(rig, timeout_seconds=2.0))
     asked = await question(rig)
     thread = make.thread_of(asked)
     rig.faults.fail("chat.postMessage", with_=fault)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from openloop import settings
 from openloop.models.providers import PROVIDERS, variable_names
+from openloop.runtime.secret_references import references_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 # What the gateway gets beside the providers' variables: an allow-list, so that the secrets of
 # surfaces and tools, the database's address and whatever comes later stay outside.
@@ -22,13 +23,19 @@ _FOR_ANY_PROGRAM: Final = re.compile(
 _OF_THE_GATEWAY: Final = frozenset(
     {"OPENLOOP_HOME", "OPENLOOP_SCRIPTS", "OPENLOOP_LOG_LEVEL", "OPENLOOP_GATEWAY_TOKEN"}
 )
+# And what it takes to read a stored secret, where a provider's key is one.
+_OF_THE_STORE: Final = frozenset({"DATABASE_URL", "OPENLOOP_WORKSPACE", "OPENLOOP_SECRETS_KEY"})
 # A person's own, for the commands that call the API.
 _OF_THE_COMMAND_LINE: Final = frozenset({"OPENLOOP_TOKEN", "OPENLOOP_URL"})
 
 
 def for_gateway(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the one process that holds provider keys."""
-    allowed = variable_names() | _OF_THE_GATEWAY
+    own = variable_names() | _OF_THE_GATEWAY
+    allowed = own | _referred_to(environ, by=own)
+    references = references_in(environ)
+    if any(name in references and references[name].store == "store" for name in own):
+        allowed |= _OF_THE_STORE
     return {
         name: text
         for name, text in environ.items()
@@ -39,7 +46,15 @@ def for_gateway(environ: Mapping[str, str]) -> dict[str, str]:
 def for_serve_and_worker(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of the processes that never see a provider key."""
     hidden = variable_names() | _OF_THE_COMMAND_LINE
+    others = environ.keys() - hidden
+    hidden |= _referred_to(environ, by=hidden) - _referred_to(environ, by=others)
     return {name: text for name, text in environ.items() if name not in hidden}
+
+
+def _referred_to(environ: Mapping[str, str], *, by: Collection[str]) -> set[str]:
+    """The variables in which references of other variables end."""
+    references = references_in(environ)
+    return {ref.name for name, ref in references.items() if name in by and ref.store == "env"}
 
 
 def has_provider(environ: Mapping[str, str]) -> bool:

@@ -11,13 +11,13 @@ import uvloop
 from openloop.cli.failures import Exit
 from openloop.cli.processes import logs
 from openloop.cli.processes.environment import has_provider, load_settings
-from openloop.cli.processes.parent import follow
 from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Misconfigured
 from openloop.models.gateway import GatewayConfig, open_gateway
 
 if TYPE_CHECKING:
     from openloop.models.remote import RemoteModels
+    from openloop.settings import Settings
 
 
 def run(
@@ -26,9 +26,9 @@ def run(
     """Serve models until SIGTERM, or until the parent is gone."""
     settings = load_settings(is_child=parent_fd is not None, keys=True)
     os.nice(nice)
-    if parent_fd is not None:
-        follow(parent_fd)
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.redactor)
+    if settings.stored_references:
+        settings = _with_stored_secrets(settings)
     config = GatewayConfig(
         environ=settings.environ,
         socket_path=None if tcp else settings.gateway_socket,
@@ -39,6 +39,18 @@ def run(
     warms = warm == "yes" or (warm == "auto" and has_provider(settings.environ))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(config, warms=warms, warm_fd=warm_fd))
+
+
+def _with_stored_secrets(settings: Settings) -> Settings:
+    """The settings with provider keys from the store; the database's address is forgotten then."""
+    # Memory that this process else never needs.
+    from openloop import app  # noqa: PLC0415
+    from openloop.cli.processes.boot import explained  # noqa: PLC0415
+
+    with explained():
+        found = asyncio.run(app.with_stored_secrets(settings))
+    os.environ.pop("DATABASE_URL", None)
+    return found
 
 
 async def _serve(config: GatewayConfig, *, warms: bool, warm_fd: int | None) -> int:

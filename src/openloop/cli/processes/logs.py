@@ -6,10 +6,18 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openloop.domain.redaction import Redactor
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the same keys as structlog's."""
+    """One JSON object a line, with the same keys as structlog's, without what is secret."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
@@ -21,12 +29,12 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return self._redactor.text(json.dumps(line))
 
 
-def set_up(level: str) -> None:
+def set_up(level: str, redactor: Redactor) -> None:
     """Log to standard error: ours from `level` on, libraries only when something is wrong."""
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(JsonLines())
+    lines.setFormatter(JsonLines(redactor))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
     logging.getLogger("openloop").setLevel(level.upper())

@@ -18,7 +18,7 @@ from openloop.cli.output import say
 from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
 from openloop.cli.processes.listening import keep_listening
-from openloop.cli.processes.parent import follow, report_ready
+from openloop.cli.processes.parent import report_ready
 from openloop.cli.processes.ports import BACKLOG, open_port
 from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Invalid, OpenLoopError
@@ -48,9 +48,7 @@ def run(
     """Serve until SIGTERM, or until the parent is gone."""
     settings = load_settings(is_child=parent_fd is not None, keys=False)
     os.nice(nice)
-    if parent_fd is not None:
-        follow(parent_fd)
-    app.set_up_logging(settings.log_level)
+    app.set_up_logging(settings.log_level, settings.redactor)
     files = read_files(folder) if folder is not None else ()
     check_files(files)  # before anything is served: what is plainly wrong is told at once
     listener = (
@@ -104,10 +102,11 @@ async def _serve(
 ) -> int:
     stopping = asyncio.Event()
     on_stop(stopping.set)
-    async with app.build(settings) as application:
+    async with app.build(settings, warm=True) as application:
         token = await app.first_token(application)
         if token is not None:
             say(f"Owner token, shown once, and kept for the CLI in {settings.token_file}: {token}")
+            say(f"In a browser on this machine, once: {await app.first_link(application, token)}")
         started = asyncio.Event()
         server = _Server(app.create_api(application), started.set)
         serving = asyncio.create_task(server.serve([listener]))
@@ -145,6 +144,8 @@ async def _begin(
     try:
         for applied in await app.apply_files(application, files):
             told = "applied" if applied.changed else "unchanged"
+            if applied.change_id is not None:
+                told = f"kept; a wider one waits: openloop changes get {applied.change_id}"
             say(f"{applied.kind} {applied.name}: revision {applied.revision}, {told}")
             for part in applied.inactive:
                 say(f"  {part.part} inactive: {part.reason}")

@@ -13,7 +13,6 @@ from openloop.cli.output import say
 from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
 from openloop.cli.processes.listening import keep_listening
-from openloop.cli.processes.parent import follow
 from openloop.cli.processes.signals import on_stop
 from openloop.domain.errors import Misconfigured
 from openloop.settings import Settings
@@ -23,9 +22,7 @@ def run(*, parent_fd: int | None, nice: int) -> int:
     """Receive until SIGTERM, or until the parent is gone."""
     settings = load_settings(is_child=parent_fd is not None, keys=False)
     os.nice(nice)
-    if parent_fd is not None:
-        follow(parent_fd)
-    app.set_up_logging(settings.log_level)
+    app.set_up_logging(settings.log_level, settings.redactor)
     with explained(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_receive(settings))
 

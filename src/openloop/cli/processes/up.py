@@ -133,11 +133,11 @@ class _Up:
         self._children[child.name] = Supervised(child, parent_fd=self._parent_fd, say=self._tell)
 
     def _environ(self, dsn: str) -> dict[str, str]:
-        everything = {**self._settings.environ, "OPENLOOP_HOME": str(self._settings.home)}
+        everything = {**self._settings.given, "OPENLOOP_HOME": str(self._settings.home)}
         return {**for_serve_and_worker(everything), "DATABASE_URL": dsn}
 
     def _gateway(self) -> Child:
-        everything = {**self._settings.environ, "OPENLOOP_HOME": str(self._settings.home)}
+        everything = {**self._settings.given, "OPENLOOP_HOME": str(self._settings.home)}
         return Child(
             name="gateway",
             environ=for_gateway(everything),
@@ -204,11 +204,9 @@ class _Up:
         if self._settings.gateway_url is not None:
             self._tell(f"models are called through {self._settings.gateway_url}")
             return
-        if not has_provider(self._settings.environ):
+        if not has_provider(self._settings.given):
             self._tell("models: no provider has a key, so only scripted ones answer")
-        if self._warm == "no" or (
-            self._warm == "auto" and not has_provider(self._settings.environ)
-        ):
+        if self._warm == "no" or (self._warm == "auto" and not has_provider(self._settings.given)):
             return
         self._tell("models warming")
         while (state := await self._litellm()) not in ("loaded", "failed"):  # noqa: ASYNC110  # asks a process

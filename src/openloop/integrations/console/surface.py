@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from openloop.domain import strict_json
+from openloop.domain.audience import PlaceClass
 from openloop.domain.surface import (
     Accepted,
     Actor,
@@ -23,6 +24,7 @@ from openloop.domain.surface import (
     Thread,
     ThreadMessage,
 )
+from openloop.domain.typed import typed_in_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +70,7 @@ class ConsoleSurface:
             message_id=message_id,
             occurred_at=delivery.received_at,
             text=text,
+            typed=typed_in_markdown(text),
             addressed="dm",
         )
         return Accepted(events=(said,))
@@ -87,6 +90,10 @@ class ConsoleSurface:
     async def person(self, tenant: str, user_id: str) -> Person:
         """Whoever got as far as this has a token; the name stands with the message."""
         return Person(id=user_id, name="", kind="member")
+
+    async def audience(self, place: Place) -> PlaceClass:
+        """A terminal is read by whoever sits before it."""
+        return PlaceClass.PRIVATE
 
     async def find_place(self, name: str) -> Place | None:
         """None: a place is an agent of a workspace, and every agent gets its own when applied."""

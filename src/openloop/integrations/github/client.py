@@ -15,6 +15,7 @@ from openloop.integrations.github.resources import (
     Comment,
     Issue,
     Page,
+    Permission,
     Pull,
     PullFile,
     Repository,
@@ -81,6 +82,18 @@ class GitHubClient:
 
     async def repository(self, repo: RepoName) -> Repository:
         return await self._read(Repository, _path(repo))
+
+    async def permission(self, repo: RepoName, login: str) -> str:
+        """What somebody may do in a repository: admin, write, read or none.
+
+        https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+        """
+        found = await self._read(Permission, _path(repo, "collaborators", login, "permission"))
+        return found.permission
+
+    async def login_of(self, account_id: int) -> str:
+        """The login of an account today; the id is the only thing about it that stays."""
+        return (await self._read(User, f"/user/{account_id:d}")).login
 
     async def get_issue(self, repo: RepoName, number: int) -> Issue:
         """The issue - or the pull request, which GitHub counts as one."""

@@ -55,6 +55,17 @@ class RepoName:
         return f"{self.owner}/{self.name}"
 
 
+def checked_login(login: str) -> str:
+    """The login of a person, if it can be one.
+
+    Raises:
+        InvalidName
+    """
+    if re.fullmatch(OWNER, login) is None or len(login) > OWNER_LIMIT:
+        raise InvalidName(f"{login[:80]!r} is not a login")
+    return login
+
+
 def checked_number(number: int) -> int:
     """The number of an issue or pull, if it can be one: True and 5.0 are none, whatever JSON says.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Generic, TypeVar, cast
+from typing import Annotated, Generic, Literal, TypeVar, cast
 
 from pydantic import AliasPath, BeforeValidator, Field, TypeAdapter
 
@@ -60,6 +60,19 @@ class Repository:
     has_issues: bool
     archived: bool
     link: Link
+    visibility: Literal["public", "private", "internal"] | None = None
+
+    @property
+    def visible_to(self) -> Literal["public", "private", "internal"]:
+        """Who can read it; servers of some age say no more than `private`."""
+        return self.visibility or ("private" if self.private else "public")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What somebody may do in a repository: admin, write, read or none."""
+
+    permission: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from openloop.domain.errors import Invalid
+from openloop.domain.sinks import SinkValue
 from openloop.domain.surface import Finding
 from openloop.domain.tool import Arguments, CallContext, Effect, ToolResult
 from openloop.integrations.github.calls import Calls, repo_of
@@ -17,6 +18,7 @@ from openloop.integrations.github.errors import (
     Refused,
 )
 from openloop.integrations.github.names import HIGHEST_NUMBER, PATTERN
+from openloop.integrations.github.people import Rights
 from openloop.integrations.github.render import card
 from openloop.plugin import Tool, Toolset
 
@@ -27,6 +29,7 @@ NAME = "github"
 
 Call = Callable[[Arguments, CallContext], Awaitable[ToolResult]]
 LookUp = Callable[[Arguments, CallContext], Awaitable[ToolResult | None]]
+Sinks = Sequence[str] | Callable[[Arguments], Sequence[SinkValue]]
 
 _PARAMETERS: dict[str, dict[str, object]] = {
     "repo": {
@@ -65,7 +68,7 @@ _APPROVAL = "It may wait until a person has approved it."
 
 def github_toolset(client: GitHubClient, *, api_url: str) -> Toolset:
     """The tools, all through one client; `api_url` is shown by `doctor`."""
-    calls = Calls(client)
+    calls, rights = Calls(client), Rights(client)
     reads = (
         _read("get_issue", "an issue: title, text, labels", "repo number", calls.get_issue),
         _read(
@@ -102,6 +105,7 @@ def github_toolset(client: GitHubClient, *, api_url: str) -> Toolset:
             calls.create_issue,
             look_up=calls.find_issue,
             title="Open an issue in {repo}",
+            sinks=(),  # the repository is what a rule names
         ),
         _write(
             "create_comment",
@@ -110,6 +114,7 @@ def github_toolset(client: GitHubClient, *, api_url: str) -> Toolset:
             calls.create_comment,
             look_up=calls.find_comment,
             title="Comment on #{number} of {repo}",
+            sinks=_thread,
         ),
     )
     return Toolset(
@@ -117,6 +122,8 @@ def github_toolset(client: GitHubClient, *, api_url: str) -> Toolset:
         tools=(*reads, *writes),
         check=lambda: _check(client, api_url),
         aclose=client.aclose,
+        may=rights.may,
+        audience=rights.audience,
     )
 
 
@@ -134,7 +141,14 @@ def _read(name: str, what: str, parameters: str, call: Call) -> Tool:
 
 
 def _write(
-    name: str, description: str, parameters: str, call: Call, *, look_up: LookUp, title: str
+    name: str,
+    description: str,
+    parameters: str,
+    call: Call,
+    *,
+    look_up: LookUp,
+    title: str,
+    sinks: Sinks,
 ) -> Tool:
     return Tool(
         name=name,
@@ -145,6 +159,7 @@ def _write(
         call=_telling(call),
         render=card(title),
         resource=_resource,
+        sinks=sinks,
         look_up=_certain(look_up),
     )
 
@@ -161,6 +176,13 @@ def _schema(parameters: str) -> dict[str, object]:
 
 def _resource(arguments: Arguments) -> str:
     return str(repo_of(arguments))
+
+
+def _thread(arguments: Arguments) -> Sequence[SinkValue]:
+    """The issue or pull request that is written to, as people name it across repositories."""
+    repo, number = repo_of(arguments), arguments["number"]
+    pages = (f"https://github.com/{repo}/{kind}/{number}" for kind in ("issues", "pull"))
+    return (SinkValue(argument="number", spellings=(f"{repo}#{number}", *pages)),)
 
 
 def _telling(call: Call) -> Call:

@@ -15,6 +15,7 @@ from openloop.domain.surface import (
     Accepted,
     Actor,
     Choice,
+    Departure,
     HttpReply,
     Inbound,
     Place,
@@ -23,6 +24,7 @@ from openloop.domain.surface import (
 )
 from openloop.integrations.slack import mrkdwn
 from openloop.integrations.slack.reading import flag_at, items_at, mapping_at, text_at
+from openloop.integrations.slack.typed import typed_text
 
 if TYPE_CHECKING:
     from openloop.domain.surface import Addressed, InboundKind
@@ -34,6 +36,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,30}")
 # What a person can say: everything else under `message` is Slack telling about itself.
 _SPOKEN_SUBTYPES = frozenset({"", "thread_broadcast", "file_share", "me_message"})
+_PERSON_CHANGED = frozenset({"user_change", "team_join"})
 _REPEATED_ACTION = re.compile(r"#[0-9]+\Z")
 _MOST_CHALLENGE = 1000
 
@@ -64,6 +67,8 @@ def decode(payload: Json, *, own_id: str, attempt: int) -> Accepted:
     match text_at(payload, "type"):
         case "url_verification":
             return Accepted(reply=_challenge(payload))
+        case "event_callback" if text_at(payload, "event", "type") in _PERSON_CHANGED:
+            return Accepted(departures=_departures(payload))
         case "event_callback":
             event = _event(payload, own_id=own_id, attempt=attempt)
         case "block_actions":
@@ -96,6 +101,18 @@ def words_of(message: Json) -> str:
     names = [text_at(file, "name") or text_at(file, "title") for file in items_at(message, "files")]
     listed = [f"[file: {mrkdwn.escape(name)}]" for name in names[:20] if name]
     return "\n".join(filter(None, [text_at(message, "text"), *listed]))
+
+
+def _departures(payload: Json) -> tuple[Departure, ...]:
+    """The person whom an event says to be deactivated; nobody where it says something else."""
+    user = mapping_at(payload, "event", "user")
+    installation, user_id = text_at(payload, "team_id"), text_at(user, "id")
+    tenant = text_at(user, "team_id") or installation
+    ids = (installation, tenant, user_id)
+    if not flag_at(user, "deleted") or not all(_ID.fullmatch(each) for each in ids):
+        return ()
+    gone = Departure(surface=SURFACE, installation=installation, tenant=tenant, external_id=user_id)
+    return (gone,)
 
 
 def _challenge(payload: Json) -> HttpReply:
@@ -148,6 +165,7 @@ def _message(event: Json, envelope: Envelope) -> Inbound | None:
         author=event,
         subject="message:{place}:{ts}",
         raw=words_of(event),
+        typed=typed_text(event),
         addressed=_addressed(event, envelope),
     )
 
@@ -215,6 +233,7 @@ def _inbound(
     author: Json,
     subject: str,
     raw: str = "",
+    typed: str = "",
     addressed: Addressed = "followup",
     at: str = "",
 ) -> Inbound | None:
@@ -235,6 +254,7 @@ def _inbound(
         message_id=ts,
         occurred_at=occurred_at,
         text=mrkdwn.to_plain(raw, own_id=envelope.own_id),
+        typed=typed,
         addressed=addressed,
         attempt=envelope.attempt,
         link=permalink(channel, ts, root),

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 MOST_URL = 2000
 
-_BARE_URL = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x1f]+", re.IGNORECASE)
+# One more than may become a link: what is longer is none, and nothing longer is looked through.
+_BARE_URL = re.compile(r"https?://[^\s<>\"'`\\^{|}\x00-\x1f]{1,2001}", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _HOST_IN_LABEL = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 _CLOSING = {")": "(", "]": "["}

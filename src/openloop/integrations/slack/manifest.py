@@ -38,6 +38,8 @@ EVENTS = (
     Event(name="message.groups", scope="groups:history"),
     Event(name="message.im", scope="im:history"),
     Event(name="message.mpim", scope="mpim:history"),
+    Event(name="team_join", scope="users:read"),
+    Event(name="user_change", scope="users:read"),
 )
 # Only an app that is declared an agent is told of its stop button.
 AGENT_EVENTS = (Event(name="agent_session_stopped", scope="assistant:write"),)
@@ -45,16 +47,26 @@ AGENT_EVENTS = (Event(name="agent_session_stopped", scope="assistant:write"),)
 _REPLIES = "conversations.replies"
 _CHAT = ("chat.postMessage", "chat.update", "chat.postEphemeral", "assistant.threads.setStatus")
 
+_CHANNELS = ("conversations.info", "conversations.list", "conversations.members")
 SCOPES = (
     Scope(name="app_mentions:read", needed_for=("app_mention",)),
     Scope(name="channels:history", needed_for=("message.channels", _REPLIES)),
-    Scope(name="channels:read", needed_for=("conversations.info", "conversations.list")),
+    Scope(name="channels:read", needed_for=_CHANNELS),
     Scope(name="chat:write", needed_for=_CHAT),
     Scope(name="groups:history", needed_for=("message.groups", _REPLIES)),
-    Scope(name="groups:read", needed_for=("conversations.info", "conversations.list")),
+    Scope(name="groups:read", needed_for=_CHANNELS),
     Scope(name="im:history", needed_for=("message.im", _REPLIES)),
     Scope(name="mpim:history", needed_for=("message.mpim", _REPLIES)),
-    Scope(name="users:read", needed_for=("users.info",)),
+    Scope(name="usergroups:read", needed_for=("usergroups.users.list",)),
+    Scope(
+        name="users:read",
+        needed_for=(
+            "team_join",
+            "user_change",
+            "users.info",
+            "users.list",
+        ),
+    ),
     Scope(name="users:read.email", needed_for=("users.lookupByEmail",)),
 )
 AGENT_SCOPES = (Scope(name="assistant:write", needed_for=("agent_view", "agent_session_stopped")),)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from openloop.integrations.slack.richtext import Run, Shape, Style, Styles
 
 MOST_MARKDOWN = 200_000
+# What opens a label is looked through for its end, and so is all behind it: that is quadratic.
+_MOST_BRACKETS = 500
 _MOST_LABEL = 500
 _MOST_COLUMN = 60
 
@@ -49,9 +51,10 @@ _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
 def pieces_of(markdown: str, *, live: Collection[str] = ()) -> tuple[Piece, ...]:
     """Read markdown; only the ids in `live` become mentions that ring somebody."""
     text = mrkdwn.printable(markdown)
-    if len(text) > MOST_MARKDOWN:
+    if len(text) > MOST_MARKDOWN or text.count("[") > _MOST_BRACKETS:
         # A parser's time is not bounded by a length; plain paragraphs are.
-        return _paragraphs(text[:MOST_MARKDOWN] + mrkdwn.CUT)
+        is_long = len(text) > MOST_MARKDOWN
+        return _paragraphs(text[:MOST_MARKDOWN] + (mrkdwn.CUT if is_long else ""))
     pieces = _Reader(_parser().parse(text), frozenset(live)).pieces()
     return tuple(piece for piece in pieces if piece.runs or piece.shape in {"bullet", "ordered"})
 
@@ -214,7 +217,7 @@ class _Inline:
             yield Text(mrkdwn.neutralise(f"{label} ({url})" if label != url else url), self.styles)
         elif not label or label == url:
             yield self._checked(url, url)
-        elif hides_host(label, host) or len(label) > _MOST_LABEL:
+        elif len(label) > _MOST_LABEL or hides_host(label, host):
             yield Text(mrkdwn.neutralise(f"{label} ("), self.styles)
             yield Link(url, host, self.styles)
             yield Text(")", self.styles)

@@ -36,7 +36,10 @@ SET_STATUS = Method(name="assistant.threads.setStatus", effect="set", scopes=("c
 READ_THREAD = Method(name="conversations.replies", effect="read", scopes=_HISTORY)
 READ_CHANNEL = Method(name="conversations.info", effect="read", scopes=_CHANNELS)
 LIST_CHANNELS = Method(name="conversations.list", effect="read", scopes=_CHANNELS)
+LIST_MEMBERS = Method(name="conversations.members", effect="read", scopes=_CHANNELS)
+LIST_USERS = Method(name="users.list", effect="read", scopes=("users:read",))
 READ_USER = Method(name="users.info", effect="read", scopes=("users:read",))
+LIST_GROUP = Method(name="usergroups.users.list", effect="read", scopes=("usergroups:read",))
 
 # Called by `openloop init`, to find out who is setting this up.
 FIND_USER = Method(name="users.lookupByEmail", effect="read", scopes=("users:read.email",))
@@ -51,6 +54,9 @@ METHODS = (
     READ_THREAD,
     READ_CHANNEL,
     LIST_CHANNELS,
+    LIST_MEMBERS,
+    LIST_USERS,
     READ_USER,
+    LIST_GROUP,
     FIND_USER,
 )

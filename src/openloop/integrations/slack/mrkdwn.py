@@ -56,8 +56,13 @@ def is_mentioned(raw: str, user_id: str) -> bool:
     """Whether the markup addresses `user_id` itself, outside code and quotations."""
     if f"<@{user_id}" not in raw:
         return False
-    spoken = _QUOTED_LINE.sub("", _QUOTED_REST.sub("", _CODE.sub("", raw)))
+    spoken = unquoted(_CODE.sub("", raw))
     return re.search(rf"<@{re.escape(user_id)}(?:\|[^<>]*)?>", spoken) is not None
+
+
+def unquoted(raw: str) -> str:
+    """The markup without its quotations."""
+    return _QUOTED_LINE.sub("", _QUOTED_REST.sub("", raw))
 
 
 def to_plain(raw: str, *, own_id: str = "", names: Mapping[str, str] | None = None) -> str:

@@ -37,5 +37,12 @@ def items_at(value: object, *path: str) -> tuple[Json, ...]:
     return tuple(cast("Json", item) for item in items if isinstance(item, dict))
 
 
+def texts_at(value: object, *path: str) -> tuple[str, ...]:
+    """The strings of the array at `path`; what is no string is left out."""
+    found = mapping_at(value, *path[:-1]).get(path[-1])
+    items = cast("list[object]", found) if isinstance(found, list) else []
+    return tuple(item for item in items if isinstance(item, str))
+
+
 def _as_mapping(value: object) -> Json:
     return cast("Json", value) if isinstance(value, dict) else _NOTHING

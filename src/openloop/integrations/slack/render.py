@@ -6,14 +6,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openloop.integrations.slack import mrkdwn, richtext
-from openloop.integrations.slack.cards import MOST_BLOCKS, shortened_card, whole_card
+from openloop.integrations.slack.cards import (
+    MOST_BLOCKS,
+    RenderedCard,
+    shortened_card,
+    whole_card,
+)
 from openloop.integrations.slack.markdown import pieces_of
 from openloop.integrations.slack.split import MOST_BYTES, parts_of, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.surface import Amend, Ask, Button, Say, Settle, Whisper
+    from openloop.domain.surface import Amend, Ask, Asked, Button, Say, Settle, Whisper
     from openloop.integrations.slack.richtext import Element
 
 _MOST_BUTTONS = 25
@@ -22,6 +27,7 @@ _MOST_FOOTER = 2000
 # What is set aside for the line that says a text was cut.
 _CUT_BYTES = 300
 _NOTHING = "(nothing to show)"
+_DIVIDER: Element = {"type": "divider"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +52,55 @@ def render_say(say: Say) -> tuple[Part, ...]:
 
 
 def render_ask(ask: Ask) -> Part:
-    """A card with its buttons; one that cannot be shown whole loses those that approve."""
-    live = ask.mention_ids
-    card = whole_card(ask.card, live=live, buttons=button_blocks(ask.buttons))
-    if card is None:
-        kept = [button for button in ask.buttons if not _approves(button)]
-        card = shortened_card(ask.card, live=live, buttons=button_blocks(kept))
-    return Part(blocks=card.blocks, text=card.text)
+    """A card with its buttons; what cannot be shown whole loses those that approve."""
+    return _card(ask.asked, live=ask.mention_ids, more=ask.more)
 
 
 def render_settle(settle: Settle) -> Part:
-    """The card as it was, without buttons, and what came of it."""
-    card = whole_card(settle.card, outcome=settle.outcome)
-    if card is None:
-        card = shortened_card(settle.card, outcome=settle.outcome)
-    return Part(blocks=card.blocks, text=card.text)
+    """The card as it is now: what came of each call, and the buttons of those that are open."""
+    return _card(settle.asked, live=(), more=settle.more)
+
+
+def _card(asked: Sequence[Asked], *, live: Sequence[str], more: str) -> Part:
+    """Every call whole, the first before the last, as long as all of it fits into one message.
+
+    People are mentioned once, with the last call.
+    """
+    mentioned = [*[()] * (len(asked) - 1), tuple(live)]
+    shown = [
+        _shortened(each, live=to, after=at)
+        for at, (each, to) in enumerate(zip(asked, mentioned, strict=True))
+    ]
+    for at, (each, to) in enumerate(zip(asked, mentioned, strict=True)):
+        buttons = button_blocks(each.buttons, after=at)
+        whole = whole_card(each.card, live=to, buttons=buttons, outcome=each.outcome)
+        if whole is None:
+            continue
+        with_it = [*shown[:at], whole, *shown[at + 1 :]]
+        if _fits(_joined(with_it, more)):
+            shown = with_it
+    return _joined(shown, more)
+
+
+def _shortened(asked: Asked, *, live: Sequence[str], after: int) -> RenderedCard:
+    kept = [button for button in asked.buttons if not _approves(button)]
+    buttons = button_blocks(kept, after=after)
+    return shortened_card(asked.card, live=live, buttons=buttons, outcome=asked.outcome)
+
+
+def _joined(shown: Sequence[RenderedCard], more: str) -> Part:
+    blocks: list[Element] = []
+    for each in shown:
+        blocks += [_DIVIDER, *each.blocks] if blocks else each.blocks
+    text = "\n\n".join(each.text for each in shown)
+    if more:
+        blocks += _footer(more)
+        text = f"{text}\n{mrkdwn.escape(more)}"
+    return Part(blocks=tuple(blocks), text=text)
+
+
+def _fits(part: Part) -> bool:
+    return size(part.blocks) <= MOST_BYTES and len(part.blocks) <= MOST_BLOCKS
 
 
 def render_amend(amend: Amend) -> Part:
@@ -73,12 +113,15 @@ def render_whisper(whisper: Whisper) -> Part:
     return _single(whisper.markdown)
 
 
-def button_blocks(buttons: Sequence[Button]) -> tuple[Element, ...]:
-    """Rows of buttons. A repeated action gets a number, since Slack wants ids to differ."""
+def button_blocks(buttons: Sequence[Button], *, after: int = 0) -> tuple[Element, ...]:
+    """Rows of buttons. A repeated action gets a number, since Slack wants ids to differ.
+
+    `after` counts the sets of buttons that stand in the same message before these.
+    """
     seen: dict[str, int] = {}
     elements: list[Element] = []
     for button in buttons:
-        seen[button.action] = count = seen.get(button.action, 0) + 1
+        seen[button.action] = count = seen.get(button.action, after) + 1
         found: Element = {
             "type": "button",
             "action_id": button.action if count == 1 else f"{button.action}#{count}",

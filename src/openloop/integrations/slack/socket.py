@@ -177,7 +177,7 @@ class _Connection:
             # A redelivery would be as unreadable: acknowledge it, and leave a trace.
             _log.warning("slack.socket.unreadable", code=rejected.code)
         else:
-            if accepted.events:
+            if accepted.events or accepted.departures:
                 await self._sink(accepted)
         acknowledgement = orjson.dumps({"envelope_id": envelope["envelope_id"]}).decode()
         await self._socket.send_str(acknowledgement)

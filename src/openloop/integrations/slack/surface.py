@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from openloop.domain import strict_json
 from openloop.domain.errors import AmbiguousEffect, TryLater
+from openloop.domain.groups import GroupMembers
 from openloop.domain.surface import (
     Amend,
     Ask,
@@ -19,16 +20,18 @@ from openloop.domain.surface import (
     Whisper,
 )
 from openloop.integrations.slack import check, socket, threads
+from openloop.integrations.slack.audience import Audiences
 from openloop.integrations.slack.client import SlackClient, SlackRefused, SlackTimedOut, now
 from openloop.integrations.slack.decode import decode
 from openloop.integrations.slack.directory import Directory
 from openloop.integrations.slack.methods import (
+    LIST_GROUP,
     POST_EPHEMERAL,
     POST_MESSAGE,
     SET_STATUS,
     UPDATE_MESSAGE,
 )
-from openloop.integrations.slack.reading import mapping_at, text_at
+from openloop.integrations.slack.reading import mapping_at, text_at, texts_at
 from openloop.integrations.slack.render import (
     render_amend,
     render_ask,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from openloop.domain.audience import PlaceClass
     from openloop.domain.surface import (
         Accepted,
         Delivery,
@@ -77,6 +81,7 @@ class SlackSurface:
         self._settings = settings
         self._client = SlackClient(settings)
         self._directory = Directory(self._client)
+        self._audiences = Audiences(self._client, self._directory)
 
     # --- in ----------------------------------------------------------------------------------
 
@@ -262,6 +267,24 @@ class SlackSurface:
     async def person(self, tenant: str, user_id: str) -> Person:
         """What Slack says of a user, remembered for a minute."""
         return await self._directory.person(user_id, tenant=tenant)
+
+    async def audience(self, place: Place) -> PlaceClass:
+        """Who can read in a channel, remembered for a minute.
+
+        Raises:
+            TryLater, SlackRefused
+        """
+        return await self._audiences.of(place.container)
+
+    async def group_members(self, group_id: str) -> GroupMembers:
+        """Who is in a user group now, by id.
+
+        Raises:
+            Unavailable, SlackRefused: there is no such group, it is disabled, or a scope is missing
+        """
+        answer = await self._client.call(LIST_GROUP, {"usergroup": group_id})
+        identity = await self._directory.identity()
+        return GroupMembers(tenant=identity.team_id, ids=texts_at(answer.payload, "users"))
 
     async def find_place(self, name: str) -> Place | None:
         """The channel called `name`, or with that id.

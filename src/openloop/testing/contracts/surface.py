@@ -13,10 +13,23 @@ class TestMySurface(SurfaceContract):
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from openloop.domain.audience import PlaceClass
 from openloop.domain.ids import new_id
-from openloop.domain.surface import Ask, Button, Card, Field, Rejected, Say, Settle, Whisper
+from openloop.domain.sinks import tokens
+from openloop.domain.surface import (
+    Ask,
+    Asked,
+    Button,
+    Card,
+    Field,
+    Rejected,
+    Say,
+    Settle,
+    Whisper,
+)
 from openloop.testing.contracts.secrets import no_secret_logged
 
 if TYPE_CHECKING:
@@ -65,6 +78,12 @@ class TakesIn:
         (run,) = await ledger.runs()
         assert run.requested_by.id == platform.person_id("ben")
         assert "summarize this" in run.request
+
+    async def test_a_quotation_does_not_count_as_typed(self, platform: Incoming) -> None:
+        said = await platform.say("please write to them\n> bob@example.com", by="ben")
+        for event in (e for d in said.deliveries for e in platform.surface.accept(d).events):
+            assert "bob@example.com" in event.text
+            assert "bob@example.com" not in tokens(event.typed)
 
     async def test_two_messages_are_two(self, platform: Incoming, ledger: Ledger) -> None:
         for _ in range(2):
@@ -211,6 +230,32 @@ class Asks:
         assert settled.buttons == ()
         assert "Approved by anna" in settled.words
 
+    async def test_several_calls_on_one_card_are_decided_one_by_one(
+        self, platform: Platform
+    ) -> None:
+        said = await platform.say("open two issues", by="ben")
+        other = replace(CARD, title="Open another issue")
+        tokens = [replace(button, token=f"other-{TOKEN}") for button in BUTTONS]
+        second = Asked(approval="b", card=other, buttons=tuple(tokens))
+        op = Ask(approval="a", card=CARD, buttons=BUTTONS, others=(second,), more="1 more call")
+        await platform.surface.perform(op, said.thread, key=str(new_id()))
+        (card,) = _ours(platform, said)
+        assert [CARD.title in card.words, other.title in card.words] == [True, True]
+        assert "1 more call" in card.words
+        assert len(card.buttons) == 2 * len(BUTTONS)
+        settle = Settle(
+            message_id=card.id, approval="a", card=CARD, outcome="Rejected", others=(second,)
+        )
+        await platform.surface.perform(settle, said.thread, key=str(new_id()))
+        (settled,) = _ours(platform, said)
+        assert "Rejected" in settled.words
+        assert len(settled.buttons) == len(BUTTONS)  # of the one that is still open
+        pressed = settled.buttons[-1].action
+        clicked = await platform.click(said.thread, settled, pressed, by="anna")
+        (event,) = [e for d in clicked.deliveries for e in platform.surface.accept(d).events]
+        assert event.choice is not None
+        assert (event.choice.action, event.choice.token) == ("deny", f"other-{TOKEN}")
+
     async def test_a_whisper_is_for_one_person(self, platform: Platform) -> None:
         said = await platform.say("open an issue", by="ben")
         whisper = Whisper(to_id=platform.person_id("ben"), markdown="That is not yours to decide.")
@@ -244,6 +289,10 @@ class Tells:
         nobody = await platform.surface.person(tenant, platform.person_id("mallory"))
         assert anna.kind == "member"
         assert nobody.kind != "member"
+
+    async def test_a_place_has_a_class_of_readers(self, platform: Platform) -> None:
+        said = await platform.say("hello", by="anna")
+        assert await platform.surface.audience(said.thread.place) in PlaceClass
 
     async def test_no_secret_reaches_a_log(self, platform: Platform) -> None:
         with no_secret_logged(platform.secrets):

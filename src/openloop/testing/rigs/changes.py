@@ -27,7 +27,7 @@ class Changes:
         finally:
             self._waiting.discard(waiter)
 
-    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 10) -> T:
+    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 30) -> T:
         """Wait for the predicate to be true, asked again after each change; answers its value.
 
         Raises:

@@ -109,6 +109,15 @@ def get_repository(asked: Asked) -> Answer:
     return Answer(200, asked.shapes.full_repository(asked.repository, asked.viewer))
 
 
+def get_account(asked: Asked) -> Answer:
+    """An account by its id, whatever its login is today."""
+    wanted = asked.parts["account_id"]
+    for user in asked.state.users.values():
+        if str(user.id) == wanted:
+            return Answer(200, asked.shapes.own_user(user))
+    raise answers.not_found()
+
+
 def get_permission(asked: Asked) -> Answer:
     user = asked.state.users.get(asked.parts["username"].lower())
     if user is None:
@@ -278,6 +287,7 @@ _ISSUES, _PULLS, _BOTH = ("issues",), ("pull_requests",), ("issues", "pull_reque
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/user", (), "read", get_own_user),
+    Route("GET", "/user/{account_id}", (), "read", get_account),
     Route("GET", "/rate_limit", (), "none", get_rate_limit),
     Route("GET", _REPO, ("metadata",), "read", get_repository),
     Route(

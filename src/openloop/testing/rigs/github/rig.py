@@ -121,7 +121,7 @@ class GitHubRig:
         """The calls of one operation, such as `POST /repos/{owner}/{repo}/issues`."""
         return [call for call in self.calls if call.operation == operation]
 
-    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 10) -> T:
+    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 30) -> T:
         """Wait for the predicate to be true, asked again after each request and answer.
 
         Raises:

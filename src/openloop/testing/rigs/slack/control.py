@@ -81,14 +81,14 @@ class Control:
         return {"status": status}
 
     async def _wait(
-        self, *, channel: str, thread: str, replies: int = 1, timeout_seconds: float = 10
+        self, *, channel: str, thread: str, replies: int = 1, timeout_seconds: float = 30
     ) -> Json:
         """Wait for the bot's `replies`-th message in a thread."""
         root = self._message(channel, thread)
         reply = await self._rig.reply_to(root, count=replies, timeout_seconds=timeout_seconds)
         return _described(reply)
 
-    async def _settled(self, *, timeout_seconds: float = 10) -> Json:
+    async def _settled(self, *, timeout_seconds: float = 30) -> Json:
         await self._rig.settled(timeout_seconds=timeout_seconds)
         return {}
 

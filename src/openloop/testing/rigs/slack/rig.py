@@ -331,7 +331,7 @@ class SlackRig:
 
     # Waiting ------------------------------------------------------------------------------------
 
-    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 10) -> T:
+    async def until(self, predicate: Callable[[], T], *, timeout_seconds: float = 30) -> T:
         """Wait until this is true, asked again whenever anything changes; answers its value.
 
         Raises:
@@ -340,7 +340,7 @@ class SlackRig:
         return await self.workspace.changes.until(predicate, timeout_seconds=timeout_seconds)
 
     async def reply_to(
-        self, message: Message, *, count: int = 1, timeout_seconds: float = 10
+        self, message: Message, *, count: int = 1, timeout_seconds: float = 30
     ) -> Message:
         """Wait for the bot's reply (the `count`-th) in a thread; cheap with very many threads.
 
@@ -354,7 +354,7 @@ class SlackRig:
         )
         return replies[count - 1]
 
-    async def settled(self, *, timeout_seconds: float = 10) -> None:
+    async def settled(self, *, timeout_seconds: float = 30) -> None:
         """Wait until nothing is on its way to the app and nothing waits for a retry.
 
         Raises:

@@ -1,0 +1,351 @@
+"""Logins in browsers: begun through an identity provider or a one-time link, checked, and ended.
+
+The cookie is `<workspace>.<secret>`; its secret is 256 random bits, so its SHA-256 is kept and no
+slow hash is needed. What a login may do is decided at each request, from the roles of now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from openloop.domain.audit import SYSTEM, Who
+from openloop.domain.errors import NotFound, TryLater
+from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId, new_id
+from openloop.domain.login import OIDC, LoginRefused, held_by_token, in_order, name_of
+from openloop.domain.principal import Caller, Principal, Role, rights_of
+from openloop.storage import audit, logins, principals, tokens
+from openloop.storage.logins import Attempt
+
+if TYPE_CHECKING:
+    from openloop.actions.configuration import Configuration
+    from openloop.domain.login import Vouched
+    from openloop.storage.database import Database, Transaction
+    from openloop.storage.logins import Login
+
+_SECRET_BYTES = 32
+_SHAPE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+VIA = "login"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn:
+    """A new login, or one that got a new secret: `cookie` is shown to its browser only."""
+
+    cookie: str
+    name: str
+    return_to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """Who a cookie is; `cookie` where the browser has to take a new one."""
+
+    caller: Caller
+    csrf: str
+    cookie: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnTheWay:
+    """What a browser takes along to the identity provider."""
+
+    state: str
+    browser: str
+    nonce: str
+    verifier: str
+
+
+def workspace_of(text: str) -> WorkspaceId | None:
+    """Which workspace a cookie, a state or a link says that it belongs to; it proves nothing."""
+    found = _SHAPE.fullmatch(text)
+    return WorkspaceId(UUID(found[1])) if found else None
+
+
+def csrf_of(cookie: str) -> str:
+    """What a page of ours has to send with a write: it follows from the cookie, and not back."""
+    return hashlib.sha256(b"csrf\0" + cookie.encode()).hexdigest()
+
+
+def _fresh(workspace: WorkspaceId) -> str:
+    return f"{workspace.hex}.{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+# --- through an identity provider ----------------------------------------------------------------
+
+
+async def set_out(database: Database, workspace: WorkspaceId, *, return_to: str) -> OnTheWay:
+    """Note that a browser is on its way to the identity provider.
+
+    Raises:
+        TryLater: too many are, and none of them came back
+    """
+    way = OnTheWay(
+        state=_fresh(workspace),
+        browser=_fresh(workspace),
+        nonce=secrets.token_urlsafe(_SECRET_BYTES),
+        verifier=secrets.token_urlsafe(48),
+    )
+    attempt = Attempt(nonce=way.nonce, verifier=way.verifier, return_to=return_to)
+    async with database.transaction(workspace) as tx:
+        noted = await logins.add_attempt(
+            tx,
+            workspace,
+            attempt,
+            state_sha256=_hash(way.state),
+            browser_sha256=_hash(way.browser),
+        )
+    if not noted:
+        raise TryLater("Too many logins are under way: try again in a few minutes")
+    return way
+
+
+async def come_back(
+    database: Database, workspace: WorkspaceId, *, state: str, browser: str
+) -> Attempt | None:
+    """What this browser set out with; None where it did not, or took too long, or came twice."""
+    async with database.transaction(workspace) as tx:
+        return await logins.take_attempt(
+            tx, state_sha256=_hash(state), browser_sha256=_hash(browser)
+        )
+
+
+async def refuse(
+    database: Database, workspace: WorkspaceId, *, why: str, subject: PrincipalId | None = None
+) -> None:
+    """Write down that somebody was not let in; whoever it is loses every login there is."""
+    async with database.transaction(workspace) as tx:
+        await _refuse(tx, workspace, why=why, subject=subject)
+
+
+async def _refuse(
+    tx: Transaction, workspace: WorkspaceId, *, why: str, subject: PrincipalId | None
+) -> None:
+    ended = await logins.end_of(tx, subject) if subject is not None else 0
+    await audit.append(
+        tx, workspace, "login.refused", actor=SYSTEM, subject=subject, reason=why, ended=ended
+    )
+
+
+async def log_in(
+    database: Database,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    vouched: Vouched,
+    *,
+    return_to: str,
+) -> LoggedIn:
+    """Begin a login for whoever the identity provider vouches for.
+
+    An unknown subject becomes a person of its own, whose rights are those of its groups: nobody is
+    recognised by a name or an e-mail address.
+
+    Raises:
+        LoginRefused: they have left, have no role here, or their address is not verified
+    """
+    async with database.transaction(workspace) as tx:
+        person = await _person(tx, workspace, vouched)
+        roles = await _roles(tx, configuration, person, vouched.groups)
+        problem = _problem(person, roles, vouched)
+        if problem is None:
+            return await _begin(
+                tx,
+                workspace,
+                person,
+                method="oidc",
+                groups=sorted(vouched.groups),
+                roles=roles,
+                return_to=return_to,
+            )
+        await _refuse(tx, workspace, why=problem, subject=person.id)
+    raise LoginRefused(problem)
+
+
+def _problem(person: Principal, roles: tuple[Role, ...], vouched: Vouched) -> str | None:
+    if not person.active:
+        return "You are not a member of this workspace any more"
+    if not vouched.email_verified:
+        return "Your identity provider does not say that your e-mail address is verified"
+    if not roles:
+        return "You have no role in this workspace; an owner can give you one"
+    return None
+
+
+async def _person(tx: Transaction, workspace: WorkspaceId, vouched: Vouched) -> Principal:
+    known = await principals.find_any_by_identity(
+        tx, surface=OIDC, tenant=vouched.issuer, external_id=vouched.subject
+    )
+    if known is not None:
+        return known
+    id = await principals.put(
+        tx, workspace, name=name_of(vouched.issuer, vouched.subject), kind="person", roles=()
+    )
+    await principals.set_identity(
+        tx,
+        workspace,
+        id,
+        surface=OIDC,
+        tenant=vouched.issuer,
+        external_id=vouched.subject,
+        origin="login",
+    )
+    return await principals.get(tx, id)
+
+
+async def _roles(
+    tx: Transaction, configuration: Configuration, person: Principal, groups: frozenset[str]
+) -> tuple[Role, ...]:
+    """The roles of now: those of the manifest's list, and those that the groups are granted."""
+    manifest = await configuration.workspace(tx)
+    if manifest is None:
+        return person.roles
+    return in_order([*person.roles, *manifest.spec.access.login.granted(groups)])
+
+
+async def _begin(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    person: Principal,
+    *,
+    method: str,
+    groups: list[str],
+    roles: tuple[Role, ...],
+    token_id: str | None = None,
+    return_to: str = "",
+) -> LoggedIn:
+    cookie, id = _fresh(workspace), LoginId(new_id())
+    await logins.add(
+        tx,
+        workspace,
+        id=id,
+        secret_sha256=_hash(cookie),
+        principal_id=person.id,
+        method="oidc" if method == "oidc" else "link",
+        groups=groups,
+        roles=roles,
+        token_id=token_id,
+    )
+    who = Who(kind="principal", name=person.name, principal_id=person.id, via=VIA)
+    await audit.append(
+        tx,
+        workspace,
+        "login.begun",
+        actor=who,
+        subject=id,
+        method=method,
+        roles=[str(role) for role in roles],
+    )
+    return LoggedIn(cookie=cookie, name=person.name, return_to=return_to)
+
+
+# --- by a one-time link --------------------------------------------------------------------------
+
+
+async def make_link(database: Database, workspace: WorkspaceId, token_id: str, *, by: Who) -> str:
+    """A secret that makes the browser which opens it first the holder of this token."""
+    secret = _fresh(workspace)
+    async with database.transaction(workspace) as tx:
+        if await tokens.find_valid(tx, token_id) is None:
+            raise NotFound(f"No live token {token_id!r}")
+        await logins.add_link(tx, workspace, secret_sha256=_hash(secret), token_id=token_id)
+        await audit.append(tx, workspace, "login.link_made", actor=by, token=token_id)
+    return secret
+
+
+async def log_in_by_link(database: Database, secret: str) -> LoggedIn:
+    """Begin a login that may do what its token may, as long as that lives.
+
+    Raises:
+        LoginRefused: the link was used, is too old, or never was one
+    """
+    workspace = workspace_of(secret)
+    if workspace is None:
+        raise LoginRefused("This link is not valid")
+    async with database.transaction(workspace) as tx:
+        token_id = await logins.take_link(tx, secret_sha256=_hash(secret))
+        token = await tokens.find_valid(tx, token_id) if token_id is not None else None
+        person = await principals.find(tx, token.principal_id) if token is not None else None
+        if token is not None and person is not None and person.active:
+            return await _begin(
+                tx,
+                workspace,
+                person,
+                method="link",
+                groups=[],
+                roles=person.roles if person.kind == "person" else (token.role,),
+                token_id=token.id,
+            )
+    raise LoginRefused("This link was used already, or is too old: ask for another one")
+
+
+# --- at each request -----------------------------------------------------------------------------
+
+
+async def recognise(
+    database: Database, configuration: Configuration, cookie: str, *, may_rotate: bool = True
+) -> Recognised | None:
+    """Who a cookie is now; None where it is no live login of ours.
+
+    Where the roles have changed the login gets a new secret, so that none outlives a change of
+    rights. Of several requests at once one gets it; the others are served all the same. With
+    `may_rotate` false the caller has no way to tell the browser.
+    """
+    workspace = workspace_of(cookie)
+    if workspace is None:
+        return None
+    async with database.transaction(workspace) as tx:
+        login = await logins.find_live(tx, _hash(cookie))
+        if login is None:
+            return None
+        person = Principal(
+            id=login.principal_id, name=login.name, kind=login.kind, roles=login.standing
+        )
+        roles = await _roles_now(tx, configuration, person, login)
+        fresh = None
+        if may_rotate and login.is_current and set(roles) != set(login.roles):
+            fresh = _fresh(workspace)
+            if not await logins.rotate(
+                tx, login.id, before_sha256=_hash(cookie), after_sha256=_hash(fresh), roles=roles
+            ):
+                fresh = None
+        await logins.touch(tx, login.id)
+    by_link = login.token_role
+    caller = Caller(
+        workspace=workspace,
+        principal=person.id,
+        name=person.name,
+        rights=rights_of(roles) if by_link is None else held_by_token(person, by_link),
+        login_id=login.id,
+    )
+    return Recognised(caller=caller, csrf=csrf_of(cookie), cookie=fresh)
+
+
+async def _roles_now(
+    tx: Transaction, configuration: Configuration, person: Principal, login: Login
+) -> tuple[Role, ...]:
+    if login.token_role is not None:
+        return person.roles if person.kind == "person" else (login.token_role,)
+    return await _roles(tx, configuration, person, frozenset(login.groups))
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+async def end(database: Database, workspace: WorkspaceId, id: LoginId, *, by: Who) -> None:
+    """End a login at once.
+
+    Raises:
+        NotFound
+    """
+    async with database.transaction(workspace) as tx:
+        if not await logins.end(tx, id):
+            raise NotFound(f"No login {id}")
+        await audit.append(tx, workspace, "login.ended", actor=by, subject=id)

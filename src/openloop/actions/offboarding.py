@@ -1,0 +1,202 @@
+"""A person leaves: every way in is closed at once, and what they asked for is taken back.
+
+Their votes stop counting by themselves: who may decide is looked up when a vote is counted, and
+again before anything runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openloop.actions.cards import redraw
+from openloop.domain.approval import ApprovalState
+from openloop.domain.errors import Conflict, Forbidden, NotFound
+from openloop.domain.principal import Principal, Right, Role
+from openloop.storage import (
+    approvals,
+    audit,
+    conversations,
+    leaving,
+    links,
+    logins,
+    principals,
+    queue,
+    runs,
+    tokens,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openloop.domain.audit import Who
+    from openloop.domain.ids import ConversationId, PrincipalId, RunId, WorkspaceId
+    from openloop.domain.principal import Caller
+    from openloop.domain.surface import Departure
+    from openloop.storage.database import Database, Transaction
+
+OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
+
+
+class LastOwner(Conflict):
+    """Without this person nobody could give anybody a right any more."""
+
+    code = "last_owner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What was closed and taken back with a person."""
+
+    principal: str
+    logins: int
+    tokens: int
+    runs: int
+    approvals: int
+
+
+async def offboard(
+    database: Database, workspace: WorkspaceId, name: str, *, caller: Caller, by: Who, reason: str
+) -> Left:
+    """An admin or owner says that a person has left. Only owners say it of owners.
+
+    Raises:
+        NotFound, Forbidden, LastOwner
+    """
+    async with database.transaction(workspace) as tx:
+        person = await _person(tx, name)
+        asked = await _lock(tx, person.id)
+        if Role.OWNER in person.roles:
+            if Right.TOKENS not in caller.rights:
+                raise Forbidden(f"{name} is an owner: an owner has to do this")
+            await _refuse_last_owner(tx, person)
+        return await _leave(tx, workspace, person, asked, by=by, because=reason)
+
+
+async def departed(
+    database: Database, workspace: WorkspaceId, departure: Departure, *, by: Who
+) -> Left | None:
+    """A platform says that somebody is deactivated; None where that is nobody's id here."""
+    async with database.transaction(workspace) as tx:
+        person = await principals.find_any_by_identity(
+            tx,
+            surface=departure.surface,
+            tenant=departure.tenant,
+            external_id=departure.external_id,
+        )
+        if person is None or person.kind != "person":
+            return None
+        asked = await _lock(tx, person.id)
+        because = f"deactivated on {departure.surface}"
+        return await _leave(tx, workspace, person, asked, by=by, because=because)
+
+
+async def restore(database: Database, workspace: WorkspaceId, name: str, *, by: Who) -> None:
+    """A person is back: their roles are those of the manifest again; tokens and logins are not.
+
+    Raises:
+        NotFound: no such person, or they had not left
+    """
+    async with database.transaction(workspace) as tx:
+        person = await _person(tx, name)
+        if not await principals.come_back(tx, person.id):
+            raise NotFound(f"{name} has not left")
+        await audit.append(
+            tx, workspace, "principal.restored", actor=by, subject=person.id, principal=name
+        )
+
+
+async def _person(tx: Transaction, name: str) -> Principal:
+    found = await principals.find_by_name(tx, name)
+    if found is None or found.kind != "person":
+        raise NotFound(f"No person {name!r}")
+    return found
+
+
+async def _lock(tx: Transaction, id: PrincipalId) -> list[tuple[ConversationId, RunId]]:
+    """Lock what they asked for before anything else, as everybody does."""
+    asked = await leaving.list_asked_by(tx, id)
+    await leaving.lock_conversations(tx, [conversation for conversation, _ in asked])
+    return asked
+
+
+async def _refuse_last_owner(tx: Transaction, person: Principal) -> None:
+    others = [
+        each
+        for each in await principals.list_all(tx)
+        if each.kind == "person" and each.active and Role.OWNER in each.roles
+    ]
+    if all(each.id == person.id for each in others):
+        raise LastOwner(f"{person.name} is the last owner: name another one first")
+
+
+async def _leave(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    person: Principal,
+    asked: Sequence[tuple[ConversationId, RunId]],
+    *,
+    by: Who,
+    because: str,
+) -> Left:
+    is_new = await principals.leave(tx, person.id)
+    ended = await logins.end_of(tx, person.id)
+    revoked = await tokens.revoke_of(tx, person.id)
+    await links.remove_of(tx, person.id)
+    withdrawn = await _take_back(tx, workspace, asked, by=by, because=f"{person.name} has left")
+    left = Left(
+        principal=person.name,
+        logins=ended,
+        tokens=len(revoked),
+        runs=len(asked),
+        approvals=withdrawn,
+    )
+    if is_new or ended or revoked or asked:
+        await audit.append(
+            tx,
+            workspace,
+            "principal.left",
+            actor=by,
+            subject=person.id,
+            principal=person.name,
+            reason=because,
+            logins=ended,
+            tokens=revoked,
+            runs=len(asked),
+            approvals=withdrawn,
+        )
+    return left
+
+
+async def _take_back(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    asked: Sequence[tuple[ConversationId, RunId]],
+    *,
+    by: Who,
+    because: str,
+) -> int:
+    """Stop their runs, and withdraw what these have asked people for; how many asks that were."""
+    withdrawn = 0
+    for conversation, run_id in asked:
+        await runs.ask_cancel(tx, run_id, by)
+        run = await runs.get(tx, run_id)
+        for approval in await approvals.list_of_run(tx, run_id):
+            if not await approvals.move(
+                tx, approval.id, before=OPEN, after=ApprovalState.WITHDRAWN, reason=because
+            ):
+                continue
+            withdrawn += 1
+            await redraw(tx, workspace, approval, f"Withdrawn: {because}", run=run)
+            await audit.append(
+                tx,
+                workspace,
+                "approval.withdrawn",
+                actor=by,
+                subject=approval.id,
+                run_id=run_id,
+                reason=because,
+            )
+        await conversations.bump(tx, conversation)
+        await queue.wake(tx, workspace, conversation)
+    return withdrawn

@@ -1,0 +1,1 @@
+"""Places outside of the database that keep checkpoints: folders, git repositories, webhooks."""

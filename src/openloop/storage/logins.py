@@ -1,0 +1,282 @@
+"""Logins in browsers, ways to the identity provider and back, and one-time links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, LiteralString
+
+from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId
+from openloop.domain.principal import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openloop.storage.database import Transaction
+
+IDLE_HOURS = 8
+ABSOLUTE_HOURS = 24
+GRACE_SECONDS = 10
+"""A browser sends several requests at once: the secret before a rotation works as long as this."""
+ATTEMPT_MINUTES = 10
+MOST_ATTEMPTS = 1000
+LINK_MINUTES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A login that is neither over nor too old, with its person as they are now."""
+
+    id: LoginId
+    principal_id: PrincipalId
+    name: str
+    kind: Literal["person", "service"]
+    standing: tuple[Role, ...]
+    groups: tuple[str, ...]
+    roles: tuple[Role, ...]
+    token_role: Role | None
+    is_current: bool
+
+
+_LIVE: LiteralString = """
+    l.ended_at IS NULL
+    AND l.seen_at > openloop.now() - make_interval(hours => %(idle)s)
+    AND l.begun_at > openloop.now() - make_interval(hours => %(absolute)s)
+"""
+
+
+async def add(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    *,
+    id: LoginId,
+    secret_sha256: bytes,
+    principal_id: PrincipalId,
+    method: Literal["oidc", "link"],
+    groups: Sequence[str],
+    roles: Sequence[Role],
+    token_id: str | None = None,
+) -> None:
+    """Store a new login."""
+    await tx.run(
+        """
+        INSERT INTO logins (workspace_id, id, secret_sha256, principal_id, method, groups, roles,
+                            token_id)
+        VALUES (%(workspace)s, %(id)s, %(secret)s, %(principal_id)s, %(method)s, %(groups)s, %(roles)s,
+                %(token_id)s)
+        """,
+        {
+            "workspace": workspace,
+            "id": id,
+            "secret": secret_sha256,
+            "principal_id": principal_id,
+            "method": method,
+            "groups": list(groups),
+            "roles": [str(role) for role in roles],
+            "token_id": token_id,
+        },
+    )
+
+
+async def find_live(tx: Transaction, secret_sha256: bytes) -> Login | None:
+    """The login of a secret, while it lasts: the person is active, and so is the token behind it."""
+    return await tx.find(
+        Login,
+        f"""
+        SELECT l.id, l.principal_id, p.name, p.kind, p.roles AS standing, l.groups, l.roles,
+               t.role AS token_role, l.secret_sha256 = %(secret)s AS is_current
+        FROM logins l
+        JOIN principals p ON p.id = l.principal_id AND p.active
+        LEFT JOIN tokens t ON t.id = l.token_id
+        WHERE (l.secret_sha256 = %(secret)s
+               OR l.previous_sha256 = %(secret)s
+                  AND l.rotated_at > openloop.now() - make_interval(secs => %(grace)s))
+          AND {_LIVE}
+          AND (l.token_id IS NULL OR t.revoked_at IS NULL AND t.expires_at > openloop.now())
+        """,  # noqa: S608  # a constant condition
+        {
+            "secret": secret_sha256,
+            "grace": GRACE_SECONDS,
+            "idle": IDLE_HOURS,
+            "absolute": ABSOLUTE_HOURS,
+        },
+    )
+
+
+async def touch(tx: Transaction, id: LoginId) -> None:
+    """Note that a login was used; at most one write a minute."""
+    await tx.run(
+        """
+        UPDATE logins SET seen_at = openloop.now()
+        WHERE id = %(id)s AND seen_at < openloop.now() - interval '1 minute'
+        """,
+        {"id": id},
+    )
+
+
+async def rotate(
+    tx: Transaction,
+    id: LoginId,
+    *,
+    before_sha256: bytes,
+    after_sha256: bytes,
+    roles: Sequence[Role],
+) -> bool:
+    """Give a login another secret and other roles; False where somebody has just done so."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE logins SET secret_sha256 = %(after)s, previous_sha256 = %(before)s,
+                roles = %(roles)s, rotated_at = openloop.now()
+            WHERE id = %(id)s AND secret_sha256 = %(before)s AND ended_at IS NULL
+            """,
+            {
+                "id": id,
+                "before": before_sha256,
+                "after": after_sha256,
+                "roles": [str(role) for role in roles],
+            },
+        )
+    )
+
+
+async def end(tx: Transaction, id: LoginId) -> bool:
+    """End a login at once; False where it was over."""
+    return bool(
+        await tx.run(
+            "UPDATE logins SET ended_at = openloop.now() WHERE id = %(id)s AND ended_at IS NULL",
+            {"id": id},
+        )
+    )
+
+
+async def end_of(tx: Transaction, principal_id: PrincipalId) -> int:
+    """End every login of a person; how many there were."""
+    return await tx.run(
+        """
+        UPDATE logins SET ended_at = openloop.now()
+        WHERE principal_id = %(principal_id)s AND ended_at IS NULL
+        """,
+        {"principal_id": principal_id},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedLogin:
+    """A login as owners see it."""
+
+    id: LoginId
+    principal_id: PrincipalId
+    principal: str
+    method: str
+    begun_at: datetime
+    seen_at: datetime
+
+
+async def list_live(tx: Transaction) -> list[ListedLogin]:
+    """Every login that still lasts, newest first."""
+    return await tx.all(
+        ListedLogin,
+        f"""
+        SELECT l.id, l.principal_id, p.name AS principal, l.method, l.begun_at, l.seen_at
+        FROM logins l JOIN principals p ON p.id = l.principal_id AND p.active
+        WHERE {_LIVE} ORDER BY l.begun_at DESC LIMIT 500
+        """,  # noqa: S608  # a constant condition
+        {"idle": IDLE_HOURS, "absolute": ABSOLUTE_HOURS},
+    )
+
+
+# --- on the way ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What a browser took along to the identity provider."""
+
+    nonce: str
+    verifier: str
+    return_to: str
+
+
+async def add_attempt(
+    tx: Transaction,
+    workspace: WorkspaceId,
+    attempt: Attempt,
+    *,
+    state_sha256: bytes,
+    browser_sha256: bytes,
+) -> bool:
+    """Note that somebody is on the way; False where too many are."""
+    await tx.run(
+        """
+        DELETE FROM login_attempts
+        WHERE begun_at < openloop.now() - make_interval(mins => %(minutes)s)
+        """,
+        {"minutes": ATTEMPT_MINUTES},
+    )
+    return bool(
+        await tx.run(
+            """
+            INSERT INTO login_attempts (workspace_id, state_sha256, browser_sha256, nonce, verifier,
+                                        return_to)
+            SELECT %(workspace)s, %(state)s, %(browser)s, %(nonce)s, %(verifier)s, %(return_to)s
+            WHERE (SELECT count(*) FROM login_attempts) < %(most)s
+            """,
+            {
+                "workspace": workspace,
+                "state": state_sha256,
+                "browser": browser_sha256,
+                "nonce": attempt.nonce,
+                "verifier": attempt.verifier,
+                "return_to": attempt.return_to,
+                "most": MOST_ATTEMPTS,
+            },
+        )
+    )
+
+
+async def take_attempt(
+    tx: Transaction, *, state_sha256: bytes, browser_sha256: bytes
+) -> Attempt | None:
+    """Use an attempt up: once, by the browser that began it, and not too late."""
+    return await tx.find(
+        Attempt,
+        """
+        DELETE FROM login_attempts
+        WHERE state_sha256 = %(state)s AND browser_sha256 = %(browser)s
+          AND begun_at > openloop.now() - make_interval(mins => %(minutes)s)
+        RETURNING nonce, verifier, return_to
+        """,
+        {"state": state_sha256, "browser": browser_sha256, "minutes": ATTEMPT_MINUTES},
+    )
+
+
+async def add_link(
+    tx: Transaction, workspace: WorkspaceId, *, secret_sha256: bytes, token_id: str
+) -> None:
+    """Store a one-time link that makes a browser the holder of a token."""
+    await tx.run("DELETE FROM login_links WHERE expires_at < openloop.now()")
+    await tx.run(
+        """
+        INSERT INTO login_links (workspace_id, secret_sha256, token_id, expires_at)
+        VALUES (%(workspace)s, %(secret)s, %(token_id)s,
+                openloop.now() + make_interval(mins => %(minutes)s))
+        """,
+        {
+            "workspace": workspace,
+            "secret": secret_sha256,
+            "token_id": token_id,
+            "minutes": LINK_MINUTES,
+        },
+    )
+
+
+async def take_link(tx: Transaction, *, secret_sha256: bytes) -> str | None:
+    """Use a link up; the id of the token it stands for."""
+    return await tx.value(
+        """
+        DELETE FROM login_links WHERE secret_sha256 = %(secret)s AND expires_at > openloop.now()
+        RETURNING token_id
+        """,
+        {"secret": secret_sha256},
+    )

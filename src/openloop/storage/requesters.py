@@ -1,0 +1,59 @@
+"""Whose words a run works for: the people whose messages it has taken in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from openloop.domain.principal import Role
+from openloop.domain.surface import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openloop.domain.ids import MessageId, RunId
+    from openloop.storage.database import Transaction
+
+MOST = 100
+"""How many messages of a run are looked at; whoever finds more knows that it is not all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One message that a run has taken in, and the principal behind its author where there is one."""
+
+    actor: Actor
+    typed: str
+    principal: str | None
+    roles: tuple[Role, ...]
+    active: bool
+
+
+async def list_asked(tx: Transaction, run_id: RunId) -> list[Asked]:
+    """What was said to a run and read by it, oldest first; at most one more than `MOST`."""
+    return await tx.all(
+        Asked,
+        """
+        SELECT m.actor, m.typed, p.name AS principal, coalesce(p.roles, '{}') AS roles,
+               coalesce(p.active, true) AS active
+        FROM messages m LEFT JOIN LATERAL (
+            SELECT p.name, p.roles, p.active FROM identities i JOIN principals p ON p.id = i.principal_id
+            WHERE i.external_id = m.actor->>'id' AND i.surface = m.actor->>'surface'
+              AND i.tenant IN (m.actor->>'tenant', '')
+            UNION ALL
+            -- On the console people are known as principals: their id there is the principal's.
+            SELECT p.name, p.roles, p.active FROM principals p
+            WHERE p.id = CASE WHEN m.actor->>'surface' = 'console' THEN (m.actor->>'id')::uuid END
+            LIMIT 1) p ON true
+        WHERE m.run_id = %(run_id)s AND m.read_at IS NOT NULL ORDER BY m.id LIMIT %(limit)s
+        """,
+        {"run_id": run_id, "limit": MOST + 1},
+    )
+
+
+async def leave_out(tx: Transaction, ids: Sequence[MessageId]) -> None:
+    """Note that these messages were read and ask nobody for anything."""
+    await tx.run(
+        "UPDATE messages SET read_at = openloop.now() WHERE id = ANY(%(ids)s) AND run_id IS NULL",
+        {"ids": list(ids)},
+    )

@@ -1,0 +1,114 @@
+"""`openloop agents test`: the shipped examples pass, and an agent that does otherwise fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from openloop.cli import main
+from openloop.cli.failures import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HEAD = "apiVersion: openloop.ai/v1alpha1\nkind: AgentTest\n"
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, Any, str]]:
+    """Run tests of the demo's agent in this process."""
+    monkeypatch.chdir(tmp_path)  # a `.env` of the machine is not read
+
+    def tests(*files: Path, options: tuple[str, ...] = ()) -> tuple[int, Any, str]:
+        arguments = [word for file in (EXAMPLES / "demo", *files) for word in ("-f", str(file))]
+        status = main(["agents", "test", *arguments, "-o", "json", *options])
+        captured = capsys.readouterr()
+        items: Any = json.loads(captured.out)["items"] if captured.out else []
+        return status, items, captured.err
+
+    return tests
+
+
+def test_the_examples_pass(run: Callable[..., tuple[int, Any, str]]) -> None:
+    status, ran, told = run(EXAMPLES / "tests")
+
+    assert (status, told) == (Exit.OK, "")
+    assert {each["name"]: each["passed"] for each in ran} == {
+        "asks-before-it-writes": True,
+        "recalls-a-decision": True,
+        "stays-silent": True,
+    }
+    assert sum(len(each["checks"]) for each in ran) == 11
+
+
+def test_an_agent_that_does_otherwise_fails_and_it_is_told_what_was_seen(
+    run: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    """The same thread, with an approver who approves: the issue is made, and words are other words."""
+    (tmp_path / "otherwise.yaml").write_text(
+        HEAD
+        + """metadata: { name: otherwise, agent: dev-platform }
+spec:
+  thread:
+    - { by: ben, text: "summarize this thread" }
+  tools:
+    - { tool: github__create_issue, content: { number: 7 }, link: "https://github.example/7" }
+  decide: [ { by: anna, decision: approve } ]
+  expect:
+    never_calls: [github__create_issue]
+    calls: [memory__note]
+    stays_silent: true
+    denies: [github__get_issue]
+    recalls: [nothing]
+    never_says: [Summary]
+    costs_less_than_usd: 0.000001
+"""
+    )
+
+    status, (ran,), told = run(tmp_path / "otherwise.yaml")
+
+    assert status == Exit.FAILURE
+    assert [each["claim"] for each in ran["checks"] if each["holds"]] == ["calls memory__note"]
+    assert "expected that it never calls github__create_issue; seen: github__create_issue" in told
+
+
+def test_a_test_that_cannot_be_played_says_why(
+    run: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    texts = {
+        "stranger": '{ thread: [ { by: nobody, text: "hi" } ], expect: { stays_silent: true } }',
+        "nothing-waits": '{ thread: [ { by: ben, text: "hi" } ], '
+        "decide: [ { by: anna, decision: approve } ], expect: { asks_nothing: true } }",
+        "no-tool": '{ thread: [ { by: ben, text: "hi" } ], '
+        "tools: [ { tool: github__nothing } ], expect: { asks_nothing: true } }",
+        "no-channel": '{ channel: "#ops", thread: [ { by: ben, text: "hi" } ], '
+        "expect: { asks_nothing: true } }",
+    }
+    for name, spec in texts.items():
+        metadata = f"metadata: {{ name: {name}, agent: dev-platform }}\n"
+        (tmp_path / f"{name}.yaml").write_text(f"{HEAD}{metadata}spec: {spec}\n")
+
+    status, ran, _ = run(tmp_path)
+
+    assert status == Exit.FAILURE
+    assert {each["name"]: each["problem"].split(":")[0] for each in ran} == {
+        "no-channel": "The agent 'dev-platform' does not listen in #ops",
+        "no-tool": "There is no tool 'github__nothing'",
+        "nothing-waits": "anna is to approve, and nothing waits for anybody",
+        "stranger": "'nobody' has no Slack id in the Workspace and is no outsider of this test",
+    }
+
+
+def test_files_without_a_test_or_a_workspace_are_refused(
+    run: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "agent.yaml").write_text((EXAMPLES / "demo" / "dev-platform.yaml").read_text())
+
+    assert run()[0] == Exit.INVALID
+    assert main(["agents", "test", "-f", str(EXAMPLES / "tests")]) == Exit.INVALID
