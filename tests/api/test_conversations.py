@@ -170,6 +170,8 @@ async def test_nobody_approves_what_they_asked_for_in_the_terminal(
     api: Api, stage: Stage, database: Database
 ) -> None:
     """Anna is an approver, and asked for this herself: on the console she is her principal."""
+    roles = {**make.WORKSPACE["roles"], "operator": ["@anna"]}
+    await stage.revise_workspace({"roles": roles})
     anna = await person_token(database, stage.workspace, "anna")
     stage.models.turns = [reply("I will open it.", make.CREATE), reply("It is open.")]
     said = await say(api, "open an issue", by=anna)

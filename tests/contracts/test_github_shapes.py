@@ -52,6 +52,7 @@ async def tour(rig: GitHubRig, call: Caller) -> None:
     since = "since=2020-01-01T00:00:00Z"
     for path in (
         "/user",
+        f"/user/{anna.id}",
         "/rate_limit",
         "/repos/acme/platform",
         "/repos/acme/platform/collaborators/openloop-bot/permission",

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from tests.api.access import OPERATIONS
-from tests.guarantees.fuzzing import Tally, changed, corpus, note, note_time
+from tests.guarantees.fuzzing import MOST_CPU_SECONDS, Tally, changed, corpus, note, note_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,10 +27,15 @@ _VALUES: Final = (
 
 
 async def run(
-    api: Api, *, inputs: int | None = None, seconds: float | None = None, seed: int
+    api: Api,
+    *,
+    inputs: int | None = None,
+    seconds: float | None = None,
+    seed: int,
+    most_seconds: float = MOST_CPU_SECONDS,
 ) -> Tally:
     """Ask for operations, with addresses, queries and bodies that are nearly right."""
-    tally = Tally()
+    tally = Tally(most_seconds=most_seconds)
     chance = random.Random(seed)
     asked = list(_operations(api))
     bodies = changed(_bodies(), random.Random(f"{TARGET}:{seed}"))

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from tests.make import Stage
 
 
+BUSY_SECONDS = 3 * fuzzing.MOST_CPU_SECONDS
+"""Other tests run beside this one, and share its processor's caches; the bench takes the limit itself."""
+
+
 @pytest.mark.parametrize("target", fuzzing.TARGETS)
 def test_no_input_breaks_what_reads_it_or_takes_long(target: str) -> None:
-    tally = fuzzing.run(target, inputs=200, seed=0)
+    tally = fuzzing.run(target, inputs=200, seed=0, most_seconds=BUSY_SECONDS)
     assert tally.inputs[target] >= 200 + len(fuzzing.corpus(target))
     assert list(map(str, tally.findings)) == []
 
@@ -25,7 +29,7 @@ async def test_no_request_is_answered_with_500_or_takes_long(
     database: Database, stage: Stage
 ) -> None:
     async with open_api(database, stage.workspace) as api:
-        tally = await fuzzing_api.run(api, inputs=300, seed=0)
+        tally = await fuzzing_api.run(api, inputs=300, seed=0, most_seconds=BUSY_SECONDS)
     assert tally.inputs[fuzzing_api.TARGET] == 300
     assert list(map(str, tally.findings)) == []
 

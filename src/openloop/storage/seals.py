@@ -44,7 +44,7 @@ class Unsealed:
 async def lock(tx: Transaction, workspace: WorkspaceId) -> bool:
     """Become the workspace's only sealer until the transaction ends; False where somebody is."""
     return await tx.value(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended(%(workspace)s::text, 2))",
+        "SELECT pg_try_advisory_xact_lock(hashtextextended(%(workspace)s::text, 4))",
         {"workspace": workspace},
     )
 
@@ -52,7 +52,7 @@ async def lock(tx: Transaction, workspace: WorkspaceId) -> bool:
 async def wait_for_lock(tx: Transaction, workspace: WorkspaceId) -> None:
     """The same, once whoever is the sealer now has finished."""
     await tx.run(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s::text, 2))",
+        "SELECT pg_advisory_xact_lock(hashtextextended(%(workspace)s::text, 4))",
         {"workspace": workspace},
     )
 

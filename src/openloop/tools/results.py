@@ -36,4 +36,6 @@ def _clean(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         items: list[Any] = [*value]
         return [_clean(each) for each in items]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)  # no encoder takes it as a number
     return value

@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from openloop.integrations.slack.richtext import Run, Shape, Style, Styles
 
 MOST_MARKDOWN = 200_000
-# What opens a label is looked through for its end, and so is all behind it: that is quadratic.
-_MOST_BRACKETS = 500
+# What is behind an open bracket is looked through for its end, once for each that is open.
+_MOST_LOOKED_THROUGH = 300_000
+_FENCED = re.compile(r"^ {0,3}```.*?^ {0,3}```", re.MULTILINE | re.DOTALL)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_BRACKET = re.compile(r"[\[\]]")
 _MOST_LABEL = 500
 _MOST_COLUMN = 60
 
@@ -51,12 +54,24 @@ _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
 def pieces_of(markdown: str, *, live: Collection[str] = ()) -> tuple[Piece, ...]:
     """Read markdown; only the ids in `live` become mentions that ring somebody."""
     text = mrkdwn.printable(markdown)
-    if len(text) > MOST_MARKDOWN or text.count("[") > _MOST_BRACKETS:
+    if len(text) > MOST_MARKDOWN or _takes_long(text):
         # A parser's time is not bounded by a length; plain paragraphs are.
         is_long = len(text) > MOST_MARKDOWN
         return _paragraphs(text[:MOST_MARKDOWN] + (mrkdwn.CUT if is_long else ""))
     pieces = _Reader(_parser().parse(text), frozenset(live)).pieces()
     return tuple(piece for piece in pieces if piece.runs or piece.shape in {"bullet", "ordered"})
+
+
+def _takes_long(text: str) -> bool:
+    """Whether so many brackets are open at once that a parser needs seconds for them."""
+    for block in _BLANK_LINE.split(_FENCED.sub("", text)) if "[" in text else ():
+        opened = most = 0
+        for found in _BRACKET.finditer(block):
+            opened = opened + 1 if found[0] == "[" else max(0, opened - 1)
+            most = max(most, opened)
+        if most * len(block) > _MOST_LOOKED_THROUGH:
+            return True
+    return False
 
 
 def said_runs(text: str, *, live: Collection[str] = ()) -> tuple[Run, ...]:
