@@ -10,6 +10,7 @@ Then four processes on one hot row, which die in every gap (`hot_row`).
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RUNS = 50
 _SAMPLE_SECONDS = 0.002
+_THRESHOLD = re.compile(r"(?:All|\d+ %) of the budget of .+ is used\.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,16 +199,17 @@ async def _money(rows: Rows, ledger: Ledger, samples: Sequence[Sample]) -> list[
 
 
 async def _threads(on: Stage) -> list[Figure]:
-    """People see one message each: an answer, or why there is none."""
+    """People see one message each, an answer or why there is none, and each threshold is told once."""
     replies = (await on.slack.state()).replies()
+    texts = [[str(message["text"]) for message in thread] for thread in replies.values()]
+    told = [text for thread in texts for text in thread if _THRESHOLD.search(text)]
+    answers = [[text for text in thread if not _THRESHOLD.search(text)] for thread in texts]
     return [
-        exactly(
-            "threads with one message of the agent",
-            sum(len(r) == 1 for r in replies.values()),
-            RUNS,
-        ),
+        exactly("threads with one answer of the agent", sum(len(a) == 1 for a in answers), RUNS),
+        exactly("thresholds that were told more than once", len(told) - len(set(told)), 0),
+        note("thresholds that were told", len(told)),
         note(
             "threads told that the budget is used up",
-            sum("budget" in str(each) for each in replies.values()),
+            sum("budget" in str(each) for each in answers),
         ),
     ]
