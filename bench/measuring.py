@@ -203,9 +203,11 @@ class Report:
 
 
 def markdown(names: Sequence[str], folder: Path = RESULTS) -> str:
-    """The kept results of these benches as the table of docs/reference/benchmarks.md."""
+    """What is kept of these benches' results, as the table of docs/reference/benchmarks.md."""
     rows = ["| Bench | Figure | Target | Measured | Verdict |", "|---|---|---|---|---|"]
     for name in names:
+        if not (folder / f"{name}.json").exists():
+            continue
         kept = json.loads((folder / f"{name}.json").read_text())
         rows += [
             f"| `{name}` | {figure['name']} | {figure['target']} | {figure['shown']} "
