@@ -162,12 +162,12 @@ async def test_references_of_all_agents_are_checked_together(api: Api) -> None:
 
 
 async def test_an_agent_is_checked_against_the_workspace_that_comes_with_it(api: Api) -> None:
-    people = {**make.WORKSPACE["people"], "carol": {"slack": "U0CAROL"}}
-    carol: dict[str, Any] = {"approvals": {"approvers": ["@carol"]}, "surfaces": []}
+    people = {**make.WORKSPACE["people"], "mallory": {"slack": "U0MAL"}}
+    mallory: dict[str, Any] = {"approvals": {"approvers": ["@mallory"]}, "surfaces": []}
 
-    alone = await apply_files(api, make.agent_yaml(carol, name="second"))
+    alone = await apply_files(api, make.agent_yaml(mallory, name="second"))
     together = await apply_files(
-        api, make.agent_yaml(carol, name="second"), make.workspace_yaml({"people": people})
+        api, make.agent_yaml(mallory, name="second"), make.workspace_yaml({"people": people})
     )
 
     assert alone.json()["code"] == "manifest_refused"

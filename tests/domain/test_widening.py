@@ -270,7 +270,7 @@ WIDER_WORKSPACES: dict[str, tuple[str, Any]] = {
     "the manifest speaks": ("policy.requester_rights", None),
 }
 NARROWER_WORKSPACES: dict[str, tuple[str, Any]] = {
-    "a person": ("people.carol", {"slack": "U0CAROL"}),
+    "a person": ("people.mallory", {"slack": "U0MAL"}),
     "fewer members": ("groups.maintainers", ["@priya"]),
     "a group": ("groups.friends", ["@ben"]),
     "less money": ("budget.monthly_usd", 20),
