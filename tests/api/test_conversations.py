@@ -49,8 +49,7 @@ async def work(stage: Stage, api: Api) -> None:
 
 async def due(stage: Stage) -> list[ConversationRef]:
     async with stage.tx() as tx:
-        found = await conversations.list_due(tx, limit=50)
-    return [ConversationRef(workspace=stage.workspace, id=id) for id in found]
+        return await conversations.list_due(tx, stage.workspace, limit=50)
 
 
 def kinds(transcript: dict[str, Any]) -> list[str]:

@@ -45,8 +45,8 @@ def test_each_line_waits_for_its_answer(talking: FakeServer, openloop: OpenLoop)
     assert ran.err == "... is thinking\nCost\n"
     said = [asked.json for asked in talking.asked if asked.method == "POST"]
     assert said == [
-        {"agent": "assistant", "text": "hello", "thread": None},
-        {"agent": "assistant", "text": "bye", "thread": "T1"},
+        {"agent": "assistant", "text": "hello", "thread": None, "priority": "interactive"},
+        {"agent": "assistant", "text": "bye", "thread": "T1", "priority": "interactive"},
     ]
     assert [asked.path.partition("?")[2] for asked in talking.asked if asked.method == "GET"] == [
         "",

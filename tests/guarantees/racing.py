@@ -33,7 +33,6 @@ from openloop.actions.intake import Intake
 from openloop.api.application import create_api
 from openloop.cli import approvals as cli
 from openloop.cli.client import Client, Server
-from openloop.domain.conversation import ConversationRef
 from openloop.domain.errors import OpenLoopError
 from openloop.domain.ids import WorkspaceId
 from openloop.domain.surface import Delivery
@@ -116,11 +115,11 @@ async def work(given: dict[str, Any]) -> None:
     calling.LOOK_UP_PAUSE_SECONDS = 0  # the file knows at once
     while True:
         async with database.transaction(workspace) as tx:
-            due = await conversations.list_due(tx, limit=20)
+            due = await conversations.list_due(tx, workspace, limit=20)
             # Whatever is asked is asked by the race itself, whose model knows what to ask for.
             asked = await tx.tuples("SELECT DISTINCT conversation_id FROM approvals")
-        for id in (each for each in due if (each,) in asked):
-            await worker.advance(ConversationRef(workspace=workspace, id=id))
+        for ref in (each for each in due if (each.id,) in asked):
+            await worker.advance(ref)
         await asyncio.sleep(0.01)
 
 

@@ -184,7 +184,7 @@ async def test_a_conversation_that_cannot_be_read_is_put_off_and_not_tried_all_t
         patch.setattr(stage.configuration, "governing", broken)
         await Worker(stage.kit()).advance(ref)
         async with stage.tx() as tx:
-            assert await conversations.list_due(tx, limit=9) == []
+            assert await conversations.list_due(tx, stage.workspace, limit=9) == []
     stage.models.turns = [reply("All done.")]
 
     await stage.sweep_and_work(ref)

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from openloop.domain.ids import WorkspaceId
+from openloop.domain.priority import Priority
 from openloop.runtime.slots import REMEMBERED_SECONDS, Slots
 
 if TYPE_CHECKING:
@@ -140,3 +141,26 @@ async def test_a_slot_that_is_given_to_somebody_who_gives_up_goes_on(floor: Floo
         await waiting
     await settled()
     assert floor.holding == {A: 5, C: 1}
+
+
+async def test_of_one_workspace_people_come_before_work_in_bulk() -> None:
+    slots, order = Slots(1), list[str]()
+
+    async def wait(name: str, priority: Priority) -> None:
+        async with slots.one(A, priority):
+            order.append(name)
+
+    async with slots.one(A):
+        waiting = [
+            asyncio.create_task(wait(name, priority))
+            for name, priority in (
+                ("bulk", Priority.BATCH),
+                ("timed", Priority.SCHEDULED),
+                ("first", Priority.INTERACTIVE),
+                ("second", Priority.INTERACTIVE),
+            )
+        ]
+        await settled()
+    await asyncio.gather(*waiting)
+
+    assert order == ["first", "second", "timed", "bulk"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.step import Step
-    from openloop.storage.database import Database, Transaction
+    from openloop.storage.database import Database, Pending, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +58,16 @@ async def plan(
     """
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
-        await steps.finish(tx, run.id, begun.seq, output=reply_as_output(reply))
+        await steps.send_finish(tx, run.id, begun.seq, output=reply_as_output(reply))
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        planned = await _journal(tx, work, run, governing, judge, begun.seq)
+        journaled = await _journal(tx, work, run, governing, judge, begun.seq)
         await budgets.settle(
             tx,
             begun.reservation_id,
             cost_usd=None if reply.usage.assumed else cost_usd,
             usage=reply.usage,
         )
-    return planned
+    return await journaled.planned()
 
 
 async def plan_later(
@@ -87,7 +87,20 @@ async def plan_later(
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
-        return await _journal(tx, work, run, governing, judge, model_seq)
+        journaled = await _journal(tx, work, run, governing, judge, model_seq)
+    return await journaled.planned()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Journaled:
+    """What was sent to the journal; its rows are read once they are committed."""
+
+    started: tuple[Pending[Step], ...] = ()
+    cards: tuple[OutboxRow, ...] = ()
+
+    async def planned(self) -> Planned:
+        started = [await each.one() for each in self.started]
+        return Planned(started=tuple(started), cards=self.cards)
 
 
 async def _journal(
@@ -97,22 +110,22 @@ async def _journal(
     governing: Governing,
     judge: Callable[[Governing], Sequence[Judged]],
     model_seq: int,
-) -> Planned:
+) -> _Journaled:
     """Write an entry for every call of a model step, or for none while the agent is paused."""
     if governing.pause is not None:
-        return Planned(started=(), cards=())
-    written: list[Step] = []
+        return _Journaled()
+    started: list[Pending[Step]] = []
     held: list[Held] = []
     for judged in merged(judge(governing)):
-        written.append(await _write(tx, work, run, judged, model_seq))
+        written = await _write(tx, work, run, judged, model_seq)
         match judged:
             case Refused():
                 await _audit_denied(tx, work, run, judged)
             case Held():
                 held.append(judged)
             case Started():
+                started.append(written)
                 await _audit_intended(tx, work, run, judged)
-    started = tuple(s for s in written if s.state is StepState.STARTED)
     cards: list[OutboxRow] = []
     if held:
         cards += await ask(tx, work, run, governing, held, sender=work.claim.worker)
@@ -129,7 +142,7 @@ async def _journal(
                 sender=work.claim.worker,
             )
         )
-    return Planned(started=started, cards=tuple(cards))
+    return _Journaled(started=tuple(started), cards=tuple(cards))
 
 
 def merged(judged: Sequence[Judged]) -> list[Judged]:
@@ -167,7 +180,9 @@ def reply_as_output(reply: ModelReply) -> dict[str, object]:
     }
 
 
-async def _write(tx: Transaction, work: Work, run: Run, judged: Judged, model_seq: int) -> Step:
+async def _write(
+    tx: Transaction, work: Work, run: Run, judged: Judged, model_seq: int
+) -> Pending[Step]:
     workspace, epoch = work.workspace, work.claim.epoch
     entry: dict[str, object] = {
         "call_id": judged.call.id,
@@ -186,7 +201,7 @@ async def _write(tx: Transaction, work: Work, run: Run, judged: Judged, model_se
             state, effect, output = StepState.HELD, judged.effect, None
     if not isinstance(judged, Refused) and judged.seen is not None:
         entry |= {LABEL: str(judged.seen.visible_in), SOURCE: judged.seen.source}
-    return await steps.write(
+    return await steps.ask_write(
         tx,
         workspace,
         run.id,

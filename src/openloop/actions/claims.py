@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from openloop.actions.receive import is_stop
 from openloop.domain.errors import NotFound
 from openloop.domain.ids import RunId, new_id
-from openloop.storage import agents, approvals, audit, conversations, messages, runs, steps
+from openloop.domain.surface import SetStatus
+from openloop.storage import (
+    agents,
+    approvals,
+    audit,
+    conversations,
+    lines,
+    messages,
+    outbox,
+    runs,
+    steps,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -65,7 +77,52 @@ async def take(
         if claimed is None:
             return None
         claim, conversation = claimed
-        return await _read(tx, configuration, claim, conversation)
+        work = await _read(tx, configuration, claim, conversation)
+        return work if await _is_let_in(tx, work) else None
+
+
+async def _is_let_in(tx: Transaction, work: Work) -> bool:
+    """False where the run has to wait in line: then the conversation was let go.
+
+    Whoever wants it to stop is heard at once: that needs no place.
+    """
+    run, in_line = work.run, work.conversation.line_since is not None
+    most = most_of(work)
+    line = None
+    if run is not None and most and not _is_ending(run, work.unread):
+        line = await lines.line_for(tx, work.workspace, work.conversation, run, most)
+    if run is None or line is None:
+        if in_line:
+            await lines.leave(tx, work.conversation.id)
+        return True
+    await lines.stand(tx, work.claim, run, line)
+    if not in_line:
+        whose = "this agent" if line == "agent" else "this workspace"
+        status = SetStatus(text=f"waits for another run of {whose} to end", state="waiting")
+        await outbox.add(tx, work.workspace, work.conversation.id, status, run_id=run.id)
+    return False
+
+
+def most_of(work: Work) -> lines.Most:
+    """How many runs may work at a time, by what is in force now."""
+    if work.governing is None:
+        return lines.Most(agent=None, workspace=None)
+    return lines.Most(
+        agent=work.governing.live.spec.limits.concurrency,
+        workspace=work.governing.workspace.spec.limits.concurrency,
+    )
+
+
+def _is_ending(run: Run, unread: list[Message]) -> bool:
+    return run.cancel_asked_by is not None or any(is_stop(message.text) for message in unread)
+
+
+async def next_in_line(database: Database, after: Work) -> list[ConversationRef]:
+    """Who may be let in after this work, with which nothing is done; nobody where nothing is limited."""
+    if after.run is None or not most_of(after):
+        return []
+    async with database.transaction(after.workspace) as tx:
+        return await lines.list_next(tx, after.workspace, after.run.agent_id)
 
 
 async def look_again(database: Database, configuration: Configuration, work: Work) -> Work:

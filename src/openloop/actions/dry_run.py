@@ -185,7 +185,7 @@ async def _requesters(tx: Transaction, run: RecordedRun) -> tuple[Requester, ...
             roles=asked.roles if asked.active else (),
             typed=(asked.typed,) if asked.typed else (),
         )
-        for asked in await requesters.list_asked(tx, run.id)
+        for asked in await (await requesters.ask_asked(tx, run.id)).all()
     )
     # What was said is deleted sooner than what was done.
     return known or (Requester(name="somebody", kind="member"),)

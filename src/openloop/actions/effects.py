@@ -17,7 +17,7 @@ from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import LostClaim
 from openloop.domain.run import RunState
-from openloop.domain.step import StepKind, StepState
+from openloop.domain.step import StepState
 from openloop.domain.surface import Say
 from openloop.domain.tool import ToolResult
 from openloop.storage import approvals, audit, conversations, outbox, runs, steps
@@ -103,18 +103,8 @@ async def begin(
             step=step.seq,
         )
         await runs.set_state(tx, run.id, RunState.WORKING)
-        return await steps.write(
-            tx,
-            workspace,
-            run.id,
-            step.seq,
-            kind=StepKind.TOOL,
-            state=StepState.STARTED,
-            epoch=work.claim.epoch,
-            name=step.name,
-            effect=step.effect,
-            rule=step.rule,
-            input=step.input,
+        return await steps.rewrite(
+            tx, workspace, step, state=StepState.STARTED, epoch=work.claim.epoch
         )
 
 
@@ -267,7 +257,7 @@ async def put_back(
             before=[ApprovalState.EXECUTING],
             after=ApprovalState.APPROVED,
         )
-        await _hold_step(tx, work, run, step)
+        await steps.rewrite(tx, workspace, step, state=StepState.HELD, epoch=work.claim.epoch)
         await audit.append(
             tx,
             workspace,
@@ -299,7 +289,8 @@ async def mark_unknown(
         )
         if not moved:
             return None
-        await _hold_step(tx, work, run, replace(step, input={**step.input, TRIED: True}))
+        tried = replace(step, input={**step.input, TRIED: True})
+        await steps.rewrite(tx, workspace, tried, state=StepState.HELD, epoch=work.claim.epoch)
         await runs.set_state(tx, run.id, RunState.WAITING)
         await redraw(tx, workspace, approval, "Unknown: the answer was lost, see below", run=run)
         await audit.append(
@@ -330,19 +321,3 @@ async def mark_unknown(
 async def _finish_step(tx: Transaction, step: Step, run: Run, result: ToolResult) -> None:
     if not await steps.finish(tx, run.id, step.seq, output=as_output(result)):
         raise LostClaim(f"Step {step.key} is on record already")
-
-
-async def _hold_step(tx: Transaction, work: Work, run: Run, step: Step) -> None:
-    await steps.write(
-        tx,
-        work.workspace,
-        run.id,
-        step.seq,
-        kind=StepKind.TOOL,
-        state=StepState.HELD,
-        epoch=work.claim.epoch,
-        name=step.name,
-        effect=step.effect,
-        rule=step.rule,
-        input=step.input,
-    )

@@ -18,6 +18,7 @@ from openloop.api.messages import Sent, sent_to
 from openloop.api.paging import LARGEST, STRICT_BODY, Limit, Name, Text, position
 from openloop.domain.errors import Invalid, NotFound, Unavailable
 from openloop.domain.ids import ConversationId, RunId
+from openloop.domain.priority import PriorityName
 from openloop.domain.run import RunState
 from openloop.domain.surface import Delivery, Rejected
 from openloop.storage import agents, conversations, outbox, runs
@@ -47,13 +48,17 @@ class NotTaken(Invalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Something to say to an agent; `thread` goes on in a conversation of this agent."""
+    """Something to say to an agent; `thread` goes on in a conversation of this agent.
+
+    `priority` says how soon a new conversation is worked on where others wait, too.
+    """
 
     __pydantic_config__ = STRICT_BODY
 
     agent: Name
     text: Annotated[Text, StringConstraints(min_length=1)]
     thread: Name | None = None
+    priority: PriorityName = "interactive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +154,12 @@ def _accept(
     if key is not None:
         # The same request names the same message, also where its answer was never recorded.
         headers["x-openloop-delivery"] = str(uuid5(caller.principal, key))
-    said = {"agent": body.agent, "text": body.text, "thread": body.thread}
+    said = {
+        "agent": body.agent,
+        "text": body.text,
+        "thread": body.thread,
+        "priority": body.priority,
+    }
     delivery = Delivery(
         headers=headers,
         body=orjson.dumps(said),

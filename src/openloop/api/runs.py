@@ -55,11 +55,13 @@ class RunApproval:
 class RunDetail(NamedRun):
     """A run with where it was asked for, what it asked people, and what it sent.
 
-    `pause` is what keeps it from going on, while it is not over.
+    `pause` is what keeps it from going on, while it is not over; `in_line_since` is set while it waits
+    for a place among the runs that may work at a time.
     """
 
     thread: Thread
     pause: Pause | None
+    in_line_since: datetime | None
     approvals: tuple[RunApproval, ...]
     messages: tuple[Sent, ...]
 
@@ -101,6 +103,7 @@ async def get_run(kit: Kit, caller: Seeing, run_id: RunId) -> RunDetail:
         agent=names.get(str(run.agent_id), ""),
         thread=conversation.thread,
         pause=live.pause if live is not None else None,
+        in_line_since=None if run.state.is_over else conversation.line_since,
         approvals=tuple(
             RunApproval(
                 id=approval.id,

@@ -8,7 +8,14 @@ import click
 @click.command()
 @click.argument("agent")
 @click.option("--thread", metavar="ID", help="Go on with an earlier conversation.")
-def chat(agent: str, thread: str | None) -> None:
+@click.option(
+    "--priority",
+    type=click.Choice(["interactive", "scheduled", "batch"]),
+    default="interactive",
+    show_default=True,
+    help="How soon a new conversation is worked on where others wait, too.",
+)
+def chat(agent: str, thread: str | None, priority: str) -> None:
     """Talk to an agent.
 
     Every line is a message; so is every line of a pipe, one after the other. /approve ID and
@@ -17,4 +24,4 @@ def chat(agent: str, thread: str | None) -> None:
     from openloop.cli.client import connect  # noqa: PLC0415  # --help calls nobody
     from openloop.cli.talk import Talk  # noqa: PLC0415  # nor this
 
-    Talk(connect(), agent, thread).run()
+    Talk(connect(), agent, thread, priority).run()

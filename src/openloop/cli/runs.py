@@ -105,6 +105,7 @@ def _describe(run_id: str, output: Format) -> None:
             if (pause := run.get("pause"))
             else ()
         ),
+        ("In line since", when(run.get("in_line_since"))),
         ("Asked by", f"{who(run['requested_by'])}, {when(run['queued_at'])}"),
         ("Request", run["request"]),
         ("Link", run["request_link"]),

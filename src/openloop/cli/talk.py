@@ -32,10 +32,11 @@ _HELP: Final = "/approve [ID]  /reject [ID]  /stop  /quit"
 class Talk:
     """One conversation. On a terminal people may type while the agent works; a pipe waits."""
 
-    def __init__(self, client: Client, agent: str, thread: str | None) -> None:
+    def __init__(self, client: Client, agent: str, thread: str | None, priority: str) -> None:
         self._client = client
         self._agent = agent
         self._thread = thread
+        self._priority = priority
         self._conversation: str | None = None
         self._after = 0
         self._run: Json | None = None
@@ -110,7 +111,12 @@ class Talk:
     def _say(self, text: str) -> None:
         heard = self._client.post(
             "/api/v1/conversations",
-            {"agent": self._agent, "text": text, "thread": self._thread},
+            {
+                "agent": self._agent,
+                "text": text,
+                "thread": self._thread,
+                "priority": self._priority,
+            },
         )
         self._thread, self._conversation = heard["thread"], heard["conversation_id"]
         self._is_idle = False

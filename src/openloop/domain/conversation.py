@@ -1,10 +1,11 @@
 """Conversations and the claim that lets exactly one worker work on one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from openloop.domain.ids import AgentId, ConversationId, WorkspaceId
+from openloop.domain.priority import Priority
 from openloop.domain.surface import Place, Thread
 
 
@@ -14,6 +15,7 @@ class ConversationRef:
 
     workspace: WorkspaceId
     id: ConversationId
+    priority: Priority = field(default=Priority.INTERACTIVE, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """One thread in one place with one agent (`agent_id` is None where no agent is bound)."""
+    """One thread in one place with one agent (`agent_id` is None where no agent is bound).
+
+    `line_since` is set while its run waits for a place among those that may work at a time.
+    """
 
     id: ConversationId
     agent_id: AgentId | None
@@ -44,6 +49,8 @@ class Conversation:
     wakes: int
     created_at: datetime
     failures: int = 0
+    priority: Priority = Priority.INTERACTIVE
+    line_since: datetime | None = None
     has_open_ops: bool = False
 
     @property

@@ -238,11 +238,12 @@ ToolGrant: TypeAlias = Annotated[NativeTool | McpTool, Discriminator("type")]
 
 @part
 class Limits:
-    """Where a run ends by itself."""
+    """Where a run ends by itself, and how many runs of the agent work at a time."""
 
     steps: Annotated[Count, Ge(1), Le(200)] = 20
     output_tokens: Annotated[Count, Ge(256), Le(200_000)] = 4096
     wall_minutes: Annotated[Count, Ge(1), Le(1440)] = 30
+    concurrency: Annotated[Count, Ge(1), Le(10_000)] | None = None
 
 
 @part

@@ -36,7 +36,6 @@ LATER_KEYS: Mapping[type[object], Mapping[str, frozenset[str]]] = {
     AgentManifest: {
         "spec": frozenset({"replies", "skills"}),
         "spec.approvals": frozenset({"quorum", "escalation"}),
-        "spec.limits": frozenset({"concurrency"}),
         "spec.model_policy": frozenset({"fallbacks", "classifier"}),
         "spec.model_policy.routes[].match": frozenset({"place", "cost", "input_size"}),
     },

@@ -135,6 +135,13 @@ class AskLimits:
 
 
 @part
+class WorkspaceLimits:
+    """How many runs of all agents work at a time."""
+
+    concurrency: Annotated[Count, Ge(1), Le(10_000)] | None = None
+
+
+@part
 class WorkspaceSpec:
     """Everything that the agents of a workspace share.
 
@@ -148,6 +155,7 @@ class WorkspaceSpec:
     roles: Mapping[RoleName, References] = field(default_factory=dict[RoleName, tuple[str, ...]])
     solo_mode: Switch = False
     asks: AskLimits = AskLimits()
+    limits: WorkspaceLimits = WorkspaceLimits()
     budget: WorkspaceBudget
     integrations: Integrations = Integrations()
     prices: Annotated[Mapping[ModelName, Price], Few] = field(default_factory=dict[str, Price])

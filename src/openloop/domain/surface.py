@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from openloop.domain.priority import PriorityName
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -93,7 +95,8 @@ class Inbound:
 
     `typed` is what the author typed themselves, for sink arguments of standing rules: quotations,
     forwards, code and labels left out, mentions and links as ids and addresses. What a surface
-    cannot tell apart it leaves out; edits have none.
+    cannot tell apart it leaves out; edits have none. `priority` is that of a conversation which this
+    event opens; an earlier one keeps its own.
     """
 
     delivery_key: str
@@ -109,6 +112,7 @@ class Inbound:
     choice: Choice | None = None
     attempt: int = 0
     link: str = ""
+    priority: PriorityName = "interactive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

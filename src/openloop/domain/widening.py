@@ -77,10 +77,15 @@ def workspace_widenings(
 
 
 def _is_same_for_agents(before: WorkspaceManifest, after: WorkspaceManifest) -> bool:
-    """Money, retention and asks are no part of what is permitted: nothing has to be judged again."""
+    """Money, retention, asks and limits are no part of what is permitted: nothing is judged again."""
     was, now = before.spec, after.spec
     alike = replace(
-        was, budget=now.budget, prices=now.prices, retention=now.retention, asks=now.asks
+        was,
+        budget=now.budget,
+        prices=now.prices,
+        retention=now.retention,
+        asks=now.asks,
+        limits=now.limits,
     )
     return alike == now
 
@@ -352,7 +357,12 @@ AGENT: Final[Tree] = {
             "per_task_tokens": larger,
             **_AT_A_LIMIT,
         },
-        "limits": {"steps": larger, "output_tokens": larger, "wall_minutes": larger},
+        "limits": {
+            "steps": larger,
+            "output_tokens": larger,
+            "wall_minutes": larger,
+            "concurrency": larger,
+        },
         "wake": more,
         "guests": ranked("deny"),
     },
@@ -372,6 +382,7 @@ WORKSPACE: Final[Tree] = {
         "roles": Each(new_members),
         "solo_mode": allowed,
         "asks": {"per_run": larger, "per_approver": larger},
+        "limits": {"concurrency": larger},
         "budget": {
             **_ALLOWANCE,
             "per_place": _ALLOWANCE,

@@ -88,8 +88,8 @@ async def _gather(
     if not outside or surface is None:
         return facts
     async with kit.database.transaction(work.workspace) as tx:
-        asked = await requesters.list_asked(tx, run.id)
-    facts = await _with_requesters(surface, work.governing.workspace, asked, facts)
+        asked = await requesters.ask_asked(tx, run.id)
+    facts = await _with_requesters(surface, work.governing.workspace, await asked.all(), facts)
     facts = await _with_answers(kit, work.governing, outside, facts)
     return await _with_audiences(kit, outside, facts)
 

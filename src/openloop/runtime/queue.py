@@ -16,6 +16,7 @@ from procrastinate import App, PsycopgConnector
 
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.ids import ConversationId, WorkspaceId
+from openloop.domain.priority import Priority
 from openloop.storage.database import configure, unchecked_pool
 from openloop.storage.queue import ADVANCE, QUEUE
 
@@ -81,11 +82,12 @@ class Queue:
         app = App(connector=connector)
 
         @app.task(name=ADVANCE, queue=QUEUE)
-        async def advance(workspace: str, conversation: str) -> None:
+        async def advance(workspace: str, conversation: str, priority: int = 0) -> None:
             self._wake(
                 ConversationRef(
                     workspace=WorkspaceId(UUID(workspace)),
                     id=ConversationId(UUID(conversation)),
+                    priority=Priority(priority),
                 )
             )
 

@@ -19,6 +19,7 @@ from openloop.storage import (
     conversations,
     deliveries,
     idempotency,
+    lines,
     memories,
     messages,
     outbox,
@@ -77,10 +78,12 @@ class Sweep:
 
     async def _wake_due(self, workspace: WorkspaceId) -> None:
         async with self._database.transaction(workspace) as tx:
-            due = await conversations.list_due(tx, limit=BATCH)
+            due = await conversations.list_due(tx, workspace, limit=BATCH)
+            heads = await lines.list_heads(tx, workspace, limit=BATCH)
             undelivered = await outbox.list_due(tx, limit=BATCH)
-        for conversation in dict.fromkeys((*due, *undelivered)):
-            self._wake(ConversationRef(workspace=workspace, id=conversation))
+        sending = (ConversationRef(workspace=workspace, id=each) for each in undelivered)
+        for conversation in dict.fromkeys((*due, *heads, *sending)):
+            self._wake(conversation)
 
     async def _tidy(self, workspace: WorkspaceId) -> None:
         """Retention: a bounded piece at a time, so that no transaction is long."""

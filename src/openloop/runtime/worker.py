@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from openloop.actions.claims import Work
     from openloop.domain.conversation import Claim, ConversationRef
     from openloop.domain.ids import ConversationId, WorkspaceId
+    from openloop.domain.priority import Priority
     from openloop.runtime.kit import Kit
 
 log = structlog.get_logger(__name__)
 
 RENEW_SECONDS = 2.0
 BACKLOG = 500
-"""How many conversations of one workspace wait in a worker; the sweep finds the others in time."""
+"""How many conversations of one workspace and priority wait in a worker; the sweep finds the others."""
 TRIES = 6
 RETRY_SECONDS = (0.5, 1, 2, 5, 10)
 
@@ -44,7 +45,7 @@ class Worker:
         self._held: dict[ConversationId, Claim] = {}
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
         self._again: set[ConversationId] = set()
-        self._backlog: Counter[WorkspaceId] = Counter()
+        self._backlog: Counter[tuple[WorkspaceId, Priority]] = Counter()
         self._stopping = False
         self.queue = Queue(kit.database.conninfo, self.wake, concurrency=concurrency)
 
@@ -78,14 +79,14 @@ class Worker:
         """
         if ref.id in self._active:
             self._again.add(ref.id)
-        elif not self._stopping and self._backlog[ref.workspace] < BACKLOG:
-            self._backlog[ref.workspace] += 1
+        elif not self._stopping and self._backlog[ref.workspace, ref.priority] < BACKLOG:
+            self._backlog[ref.workspace, ref.priority] += 1
             task = self._active[ref.id] = asyncio.create_task(self.advance(ref))
             task.add_done_callback(lambda _: self._looked_at(ref))
 
     def _looked_at(self, ref: ConversationRef) -> None:
         del self._active[ref.id]
-        self._backlog[ref.workspace] -= 1
+        self._backlog[ref.workspace, ref.priority] -= 1
         if ref.id in self._again:
             self._again.discard(ref.id)
             self.wake(ref)
@@ -95,7 +96,7 @@ class Worker:
 
         A conversation that somebody else holds, or on which nothing is due, is left alone.
         """
-        async with self._slots.one(ref.workspace):
+        async with self._slots.one(ref.workspace, ref.priority):
             if self._stopping:
                 return
             try:
@@ -107,7 +108,10 @@ class Worker:
                 else:
                     if work.conversation.has_open_ops:
                         await self._kit.courier.drain(ref)
+                    if work.conversation.line_since is not None:
+                        await self._wake_next(work)  # there may be room for more than this one
                     await self._work(ref, work)
+                    await self._wake_next(work)
                     await self._kit.courier.catch_up(ref)
             except Unavailable as error:
                 # The lease lapses and the sweep comes back to it.
@@ -131,6 +135,10 @@ class Worker:
         finally:
             if self._held.get(ref.id) is claim:  # else this process has claimed it anew
                 del self._held[ref.id]
+
+    async def _wake_next(self, work: Work) -> None:
+        for ref in await claims.next_in_line(self._kit.database, work):
+            self.wake(ref)
 
     async def _put_off(self, ref: ConversationRef, error: Exception) -> None:
         """A conversation that cannot even be read is not tried all the time."""

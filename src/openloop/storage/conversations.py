@@ -9,6 +9,7 @@ from uuid import UUID
 from openloop.domain.conversation import Claim, Conversation, ConversationRef
 from openloop.domain.errors import LostClaim
 from openloop.domain.ids import AgentId, ConversationId, RevisionId, WorkspaceId
+from openloop.domain.priority import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +140,8 @@ async def claim(
             lease_until = openloop.now() + make_interval(secs => %(lease)s)
         WHERE id = %(id)s
           AND (claimed_by IS NULL OR lease_until < openloop.now())
-          AND (wakes > handled OR wake_at <= openloop.now() OR claimed_by IS NOT NULL)
+          AND (wakes > handled OR wake_at <= openloop.now() OR claimed_by IS NOT NULL
+               OR line IS NOT NULL)
         RETURNING *, EXISTS (SELECT FROM outbox o WHERE o.conversation_id = conversations.id
                              AND o.state IN ('queued', 'sending')) AS has_open_ops
         """,
@@ -231,27 +233,30 @@ async def forgive(tx: Transaction, claim: Claim) -> None:
     )
 
 
-async def list_due(tx: Transaction, *, limit: int) -> list[ConversationId]:
+async def list_due(tx: Transaction, workspace: WorkspaceId, *, limit: int) -> list[ConversationRef]:
     """Conversations that somebody should look at: unread wakes, due timers, lapsed claims.
 
     One whose last try failed waits for its timer.
     """
     found = await tx.tuples(
         """
-        (SELECT id FROM conversations
+        (SELECT id, priority FROM conversations
           WHERE wakes > handled AND claimed_by IS NULL
             AND (failures = 0 OR wake_at IS NULL OR wake_at <= openloop.now()) LIMIT %(limit)s)
         UNION
-        (SELECT id FROM conversations
+        (SELECT id, priority FROM conversations
           WHERE wake_at <= openloop.now() AND claimed_by IS NULL LIMIT %(limit)s)
         UNION
-        (SELECT id FROM conversations
+        (SELECT id, priority FROM conversations
           WHERE claimed_by IS NOT NULL AND lease_until < openloop.now() LIMIT %(limit)s)
         LIMIT %(limit)s
         """,
         {"limit": limit},
     )
-    return [ConversationId(row[0]) for row in found]
+    return [
+        ConversationRef(workspace=workspace, id=ConversationId(id), priority=Priority(priority))
+        for id, priority in found
+    ]
 
 
 async def bind(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from openloop.domain.ids import ConversationId, MessageId, RunId, new_id
+from openloop.domain.priority import Priority
 from openloop.domain.surface import Actor
 from openloop.storage import conversations, rows
 
@@ -65,12 +66,13 @@ async def arrive(
         Arrived,
         """
         WITH c AS (
-            INSERT INTO conversations (workspace_id, id, agent_id, surface, tenant, container, root, wakes)
+            INSERT INTO conversations (workspace_id, id, agent_id, surface, tenant, container, root, wakes,
+                                       priority)
             VALUES (%(workspace)s, %(conversation_id)s, %(agent_id)s, %(surface)s, %(tenant)s,
-                    %(container)s, %(root)s, 1)
+                    %(container)s, %(root)s, 1, %(priority)s)
             ON CONFLICT (workspace_id, surface, tenant, container, root)
             DO UPDATE SET wakes = conversations.wakes + 1
-            RETURNING id),
+            RETURNING id, priority),
         r AS (
             INSERT INTO runs (workspace_id, id, conversation_id, agent_id, revision_id, state,
                               requested_by, request, request_link)
@@ -91,7 +93,7 @@ async def arrive(
                    %(by)s, coalesce(r.id, m.id), r.id,
                    jsonb_build_object('conversation', c.id, 'link', %(link)s::text)
             FROM c CROSS JOIN m LEFT JOIN r ON true)
-        SELECT c.id AS conversation_id, r.id AS run_id, openloop.wake(%(workspace)s, c.id)
+        SELECT c.id AS conversation_id, r.id AS run_id, openloop.wake(%(workspace)s, c.id, c.priority)
         FROM c LEFT JOIN r ON true
         """,
         {
@@ -108,6 +110,7 @@ async def arrive(
             "typed": inbound.typed.replace("\0", ""),
             "link": inbound.link,
             "sent_at": inbound.occurred_at,
+            "priority": int(Priority.of(inbound.priority)),
             **conversations.address(inbound.thread),
         },
     )

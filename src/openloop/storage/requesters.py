@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openloop.domain.ids import MessageId, RunId
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 MOST = 100
 """How many messages of a run are looked at; whoever finds more knows that it is not all."""
@@ -29,9 +29,9 @@ class Asked:
     active: bool
 
 
-async def list_asked(tx: Transaction, run_id: RunId) -> list[Asked]:
+async def ask_asked(tx: Transaction, run_id: RunId) -> Pending[Asked]:
     """What was said to a run and read by it, oldest first; at most one more than `MOST`."""
-    return await tx.all(
+    return await tx.ask(
         Asked,
         """
         SELECT m.actor, m.typed, p.name AS principal, coalesce(p.roles, '{}') AS roles,

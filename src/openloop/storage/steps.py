@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from openloop.domain.ids import RunId, WorkspaceId
     from openloop.domain.step import StepKind, StepState
     from openloop.domain.tool import Effect
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 _COLUMNS = """run_id, seq, kind, state, epoch, name, nullif(effect, '') AS effect, rule, input, output,
     started_at, finished_at"""
+
+
+_FINISH = """
+    UPDATE steps SET state = 'finished', output = %(output)s, finished_at = openloop.now()
+    WHERE run_id = %(run_id)s AND seq = %(seq)s AND state <> 'finished'
+"""
 
 
 async def list_of(tx: Transaction, run_id: RunId) -> list[Step]:
@@ -26,7 +32,7 @@ async def list_of(tx: Transaction, run_id: RunId) -> list[Step]:
     )
 
 
-async def write(
+async def ask_write(
     tx: Transaction,
     workspace: WorkspaceId,
     run_id: RunId,
@@ -40,12 +46,12 @@ async def write(
     rule: str = "",
     input: object = None,
     output: object = None,
-) -> Step:
+) -> Pending[Step]:
     """Journal a step; a step that is begun again after a crash takes the new epoch.
 
-    A finished step is never overwritten: the statement then touches nothing and this fails.
+    A finished step is never overwritten: the statement then touches nothing and gives no row.
     """
-    step = await tx.find(
+    return await tx.ask(
         Step,
         f"""
         INSERT INTO steps AS s (workspace_id, run_id, seq, kind, state, epoch, name, effect, rule,
@@ -73,21 +79,37 @@ async def write(
             "output": None if output is None else rows.json(output),
         },
     )
-    assert step is not None, f"step {run_id}:{seq} was finished already"  # noqa: S101
-    return step
+
+
+async def rewrite(
+    tx: Transaction, workspace: WorkspaceId, step: Step, *, state: StepState, epoch: int
+) -> Step:
+    """Journal what a step that is not finished is now, and wait for it."""
+    asked = await ask_write(
+        tx,
+        workspace,
+        step.run_id,
+        step.seq,
+        kind=step.kind,
+        state=state,
+        epoch=epoch,
+        name=step.name,
+        effect=step.effect,
+        rule=step.rule,
+        input=step.input,
+    )
+    return await asked.one()
+
+
+async def send_finish(tx: Transaction, run_id: RunId, seq: int, *, output: object) -> None:
+    """Record what a step came to, without waiting; one that is finished stays as it is."""
+    await tx.send(_FINISH, {"run_id": run_id, "seq": seq, "output": rows.json(output)})
 
 
 async def finish(tx: Transaction, run_id: RunId, seq: int, *, output: object) -> bool:
     """Record what a started (or held) step came to; False where that is on record already."""
-    return bool(
-        await tx.run(
-            """
-            UPDATE steps SET state = 'finished', output = %(output)s, finished_at = openloop.now()
-            WHERE run_id = %(run_id)s AND seq = %(seq)s AND state <> 'finished'
-            """,
-            {"run_id": run_id, "seq": seq, "output": rows.json(output)},
-        )
-    )
+    parameters = {"run_id": run_id, "seq": seq, "output": rows.json(output)}
+    return bool(await tx.run(_FINISH, parameters))
 
 
 async def sweep(tx: Transaction, *, keep_days: int, limit: int) -> int:

@@ -7,11 +7,12 @@ reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from uuid import UUID, uuid4
 
 from openloop.domain import strict_json
 from openloop.domain.audience import PlaceClass
+from openloop.domain.priority import PriorityName
 from openloop.domain.surface import (
     Accepted,
     Actor,
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from openloop.plugin import Sink
 
 LONGEST = 100_000
-_KEYS = frozenset({"agent", "text", "thread"})
+_SHAPE = "A message has `agent`, `text` and maybe `thread` and `priority`"
+_KEYS = frozenset({"agent", "text", "thread", "priority"})
+_PRIORITIES: tuple[PriorityName, ...] = get_args(PriorityName)
 
 
 class ConsoleSurface:
@@ -53,7 +56,7 @@ class ConsoleSurface:
         if delivery.transport != "console":
             raise Rejected(401, "not_authenticated", "The console speaks through the API only")
         person, workspace = headers["x-openloop-principal"], headers["x-openloop-workspace"]
-        agent, text, root = _read(delivery.body)
+        agent, text, root, priority = _read(delivery.body)
         message_id = headers.get("x-openloop-delivery") or str(uuid4())
         place = Place(surface=self.name, tenant=workspace, container=agent)
         said = Inbound(
@@ -72,6 +75,7 @@ class ConsoleSurface:
             text=text,
             typed=typed_in_markdown(text),
             addressed="dm",
+            priority=priority,
         )
         return Accepted(events=(said,))
 
@@ -110,17 +114,20 @@ class ConsoleSurface:
         """Nothing is open."""
 
 
-def _read(body: bytes) -> tuple[str, str, str | None]:
+def _read(body: bytes) -> tuple[str, str, str | None, PriorityName]:
     try:
         found: Mapping[str, object] = strict_json.load_object(body)
     except strict_json.Malformed as malformed:
         raise Rejected(400, malformed.code, str(malformed)) from None
     agent, text, root = found.get("agent"), found.get("text"), found.get("thread")
     if not (isinstance(agent, str) and isinstance(text, str) and found.keys() <= _KEYS):
-        raise Rejected(400, "console_malformed", "A message has `agent`, `text` and maybe `thread`")
+        raise Rejected(400, "console_malformed", _SHAPE)
     if not agent or not text.strip() or len(text) > LONGEST or "\0" in text:
         message = f"The text of a message has 1 to {LONGEST} characters, none of them NUL"
         raise Rejected(400, "console_malformed", message)
     if root is not None and not (isinstance(root, str) and root):
         raise Rejected(400, "console_malformed", "`thread` is the id of a message, or absent")
-    return agent, text, root
+    priority = found.get("priority", "interactive")
+    if priority not in _PRIORITIES:
+        raise Rejected(400, "console_malformed", f"`priority` is one of {', '.join(_PRIORITIES)}")
+    return agent, text, root, priority
