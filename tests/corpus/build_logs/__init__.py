@@ -1,0 +1,1 @@
+"""Build logs that really failed, and the line that says why."""
