@@ -82,6 +82,14 @@ def of_workspace(workspace: WorkspaceManifest) -> Rights:
         ("login", group, role) for group, roles in spec.access.login.roles.items() for role in roles
     }
     found |= {("mirrored", name, each) for name, each in spec.access.slack_groups.items()}
+    # Whoever speaks under one id has the rights of the other at its service.
+    found |= {
+        ("acts as", person.slack, person.github)
+        for person in spec.people.values()
+        if person.slack is not None and person.github is not None
+    }
+    if spec.access.slack_groups:
+        found |= {("may be mirrored", person.slack) for person in spec.people.values()}
     return frozenset(found)
 
 
@@ -100,6 +108,9 @@ def amounts(agent: AgentManifest, workspace: WorkspaceManifest) -> dict[str, flo
         "payload days": above.retention.tool_payload_days,
         "memory days at most": above.retention.memories_days or float("inf"),
         "asks of a run": above.asks.per_run,
+        "asks of a person": above.asks.per_approver,
+        "runs of the agent at a time": spec.limits.concurrency or float("inf"),
+        "runs at a time": above.limits.concurrency or float("inf"),
     }
     for model, price in above.prices.items():
         # A model that looks cheaper gets more done for the same budget.

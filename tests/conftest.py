@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from openloop.domain.ids import WorkspaceId
 
+# The contract suites are shipped, so pytest has to be told to explain their asserts.
+pytest.register_assert_rewrite("openloop.testing.contracts.surface")
+
 EMPTY = """
 DO $$
 DECLARE t text;

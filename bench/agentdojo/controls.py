@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from unittest import mock
 
 from bench.agentdojo.surroundings import TURN
 from openloop.domain import sinks
-from openloop.domain.verdict import Allow
+from openloop.domain.verdict import Allow, Hold
 from openloop.runtime import gate
 
 if TYPE_CHECKING:
@@ -33,11 +32,14 @@ def no_gate() -> Generator[None]:
 
 @contextmanager
 def clean_start() -> Generator[None]:
-    """A run counts as tainted only once a result has come back to its model."""
+    """What would be held is made, until a result has come back to the model of the run."""
     real = gate.verdict
 
     def verdict(governing: Governing, call: Call, facts: RunFacts) -> Verdict:
-        return real(governing, call, replace(facts, tainted=TURN.get() > 0))
+        found = real(governing, call, facts)
+        if TURN.get() == 0 and isinstance(found, Hold):
+            return Allow(rule="control: a run that has read nothing")
+        return found
 
     with mock.patch.object(gate, "verdict", verdict):
         yield

@@ -12,6 +12,7 @@ from bench.agentdojo.suites import served
 from bench.agentdojo.tables import CONTROLS, control, pairs, table
 from bench.measuring import Figure, Kind, Outcome, exactly, note
 from openloop.app import set_up_logging
+from openloop.domain.redaction import Redactor
 from openloop.domain.run import RunState
 from openloop.testing.databases import temporary_database
 
@@ -26,7 +27,7 @@ CALLS = 1043
 
 async def measure() -> Outcome:
     """All tables in all orders, all controls, every run to its end."""
-    set_up_logging("warning")
+    set_up_logging("warning", Redactor())
     found: dict[str, Table] = {}
     broken: dict[str, Table] = {}
     async with served() as suites:

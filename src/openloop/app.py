@@ -330,6 +330,7 @@ def create_api(application: Application) -> FastAPI:
             models=application.models,
             edit=partial(editing.edit, application.kit),
             ready_checks=ready_checks,
+            master_keys=MasterKeyFile(application.settings.master_keys),
             identity_provider=provider,
             allowed_hosts=frozenset(host.strip() for host in hosts if host.strip()),
         )
@@ -347,7 +348,7 @@ async def home_of(database: Database, settings: Settings) -> WorkspaceId:
         known = await agents.list_workspaces(tx)
         if known:
             named = [row.id for row in known if row.name == settings.workspace]
-            return named[0] if named else known[0].id
+            return named[0] if named else min(row.id for row in known)  # the oldest one
         return await agents.put_workspace(tx, settings.workspace)
 
 

@@ -14,8 +14,10 @@ from openloop.domain.errors import Misconfigured
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from openloop.domain.audience import PlaceClass
+    from openloop.domain.bookmark import Gap
     from openloop.domain.facts import Access
     from openloop.domain.groups import GroupMembers
     from openloop.domain.resources import ResourceKind
@@ -108,6 +110,79 @@ class GroupSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PlaceRights(Protocol):
+    """A surface where everybody can speak, and where each place says what people may do in it."""
+
+    async def person_in(self, place: Place, user_id: str) -> Person:
+        """What the platform says of a user in a place, with a standing; remembered for 60 seconds.
+
+        Raises an error of ours where it does not say: then nobody may anything.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsStale(Protocol):
+    """A surface whose events can be overtaken by others before somebody looks into them."""
+
+    async def is_stale(self, thread: Thread, message_id: str) -> bool:
+        """Whether what a message is about is not so any more; raises where it cannot be found out."""
+        ...
+
+
+@runtime_checkable
+class ShowsProgress(Protocol):
+    """A surface on which a status stays until it is changed: it is told of each step of a run."""
+
+    progress_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundPlace:
+    """A place that agents are bound to, under the name that its manifest gives it."""
+
+    place: Place
+    name: str
+
+
+class Bookmark(Protocol):
+    """How far a list of the platform has been read; ours until another process takes it over."""
+
+    @property
+    def read(self) -> Mapping[str, object] | None:
+        """What was kept last, by whichever process; None at the very first time."""
+        ...
+
+    async def keep(self, read: Mapping[str, object], *, gap: Gap | None = None) -> None:
+        """Keep how far it is read: only after the sink has returned, so that nothing is lost.
+
+        A `gap` is told in `doctor` and in the record. Raises `LostBookmark`.
+        """
+        ...
+
+
+class Bookmarks(Protocol):
+    """What a surface that asks its platform is given: rows that outlive it, one reader at a time."""
+
+    def hold(self, name: str) -> AbstractAsyncContextManager[Bookmark]:
+        """Wait until no other process reads the list `name`, and hold its bookmark."""
+        ...
+
+    async def places(self) -> Sequence[BoundPlace]:
+        """The places of this surface that agents are bound to."""
+        ...
+
+
+@runtime_checkable
+class Polling(Protocol):
+    """A surface that asks its platform what has happened, beside or instead of being told."""
+
+    async def poll(self, sink: Sink, bookmarks: Bookmarks) -> None:
+        """Ask until cancelled; returns at once where there is nothing to ask."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """One thing an agent may do.
@@ -117,10 +192,18 @@ class Tool:
     is called. `render` shows a call to people from its arguments alone. `look_up` says what became
     of a write whose answer was lost: a result where that is certain, else None.
 
+    `version` says of a write in which state the thing is that it would change: all that people have
+    decided about, and nothing that changes by itself or by what others say there. It is asked when
+    the call is held and again before it is made; where it differs, what was approved is stale and
+    asked anew. It raises where the thing is not there or cannot be looked at: then nothing is made.
+
     `resource_kind` says under which key of a manifest the resource is granted. `sinks` are the
     arguments that decide whom a call reaches (recipients, targets, hosts): their names, or what
     makes values of them. A write that declares none is never let through by a standing rule unless
     every one of its arguments was typed by a requester; one that has none says `()`.
+
+    `opens` says which thread a call has opened where people can speak to agents, from its arguments and
+    its result: a conversation of its own, linked with the one in which it was asked for.
 
     `call` raises `TryLater` where nothing was sent and `AmbiguousEffect` where it may have been.
     """
@@ -136,6 +219,8 @@ class Tool:
     resource_kind: ResourceKind = "repo"
     sinks: Sequence[str] | Callable[[Arguments], Sequence[SinkValue]] | None = None
     look_up: Callable[[Arguments, CallContext], Awaitable[ToolResult | None]] | None = None
+    opens: Callable[[Arguments, ToolResult], Thread | None] | None = None
+    version: Callable[[Arguments], Awaitable[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

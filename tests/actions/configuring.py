@@ -64,12 +64,14 @@ class Desk:
             every_seconds=None,
         )
 
-    async def approve(self, change: ChangeId, *, by: str = "anna") -> list[Applied]:
+    async def approve(
+        self, change: ChangeId, *, by: str = "anna", is_owner: bool = False
+    ) -> list[Applied]:
         return await changes.approve(
             self.database,
             self.workspace,
             change,
-            voter=Voter(principal=await self.principal(by), who=who(by)),
+            voter=Voter(principal=await self.principal(by), who=who(by), is_owner=is_owner),
             world=EverythingIsThere(),
         )
 

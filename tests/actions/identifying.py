@@ -8,14 +8,16 @@ from openloop.actions import linking, login, pause, tokens
 from openloop.domain.audit import SYSTEM
 from openloop.domain.pause import PauseScope
 from openloop.domain.principal import Role
-from openloop.storage import groups
+from openloop.storage import groups, principals
 
 if TYPE_CHECKING:
     from tests.make import Stage
 
 
 async def identified(stage: Stage) -> None:
-    """A login, one on its way, a link that nobody opened, a code, a group, and at last a pause."""
+    """A login, one on its way, a link that nobody opened, a code, an id that was somebody's before, a
+    group, and at last a pause.
+    """
     database, workspace = stage.database, stage.workspace
     token = await tokens.create(
         database, workspace, principal="anna", role=Role.VIEWER, name="canary", by=SYSTEM
@@ -28,5 +30,9 @@ async def identified(stage: Stage) -> None:
     anna = await stage.principal("anna")
     await linking.begin(database, workspace, anna.id, surface="slack", by=SYSTEM)
     async with stage.tx() as tx:
+        for person in (anna, await stage.principal("ben")):
+            await principals.set_identity(
+                tx, workspace, person.id, surface="slack", tenant="", external_id="U0CANARY"
+            )
         await groups.declare(tx, workspace, surface="slack", groups={"maintainers": "S0CANARY"})
     await pause.pause(database, workspace, scope=PauseScope.WORKSPACE, reason="canary", by=SYSTEM)

@@ -13,7 +13,7 @@ import pytest
 from openloop.actions import calls, claims, model_calls
 from openloop.actions.model_calls import BudgetExhausted
 from openloop.domain.model import Usage
-from openloop.domain.pricing import Price
+from openloop.domain.pricing import Price, cost
 from openloop.domain.run import RunState
 from openloop.models.errors import ModelOverloaded
 from openloop.storage import budgets
@@ -228,6 +228,18 @@ async def test_a_free_model_is_not_bounded_by_an_empty_budget(stage: Stage) -> N
     begun = await begin(stage, work, make.limits(workspace="0.000001"), facts=free)
 
     assert (begun.max_tokens, begun.reserved_usd) == (1000, 0)
+
+
+@pytest.mark.parametrize("dollars", ["0.000001", "0.333333333", "17.01"])
+async def test_what_is_reserved_is_the_cost_of_the_longest_answer(
+    stage: Stage, dollars: str
+) -> None:
+    [work] = await claimed(stage, 1)
+    price = Price(input_per_million=Decimal(dollars), output_per_million=Decimal(dollars) * 4)
+
+    begun = await begin(stage, work, make.limits(), facts=replace(FACTS, price=price))
+
+    assert begun.reserved_usd == cost(Usage(input_tokens=100, output_tokens=1000), price)
 
 
 async def test_the_answer_is_never_longer_than_the_model_or_the_manifest_allows(

@@ -15,10 +15,12 @@ from openloop.domain.change import (
     ChangeExpired,
     ChangeStale,
     ChangeState,
+    NeedsOwner,
     NotAPerson,
     OwnProposal,
 )
 from openloop.domain.errors import Invalid, NotFound
+from openloop.domain.principal import Role
 from openloop.storage import agents, changes
 from tests import make
 from tests.actions.configuring import NARROWER, WIDER, Desk, waiting, who
@@ -78,6 +80,45 @@ async def test_nobody_approves_what_they_proposed(desk: Desk) -> None:
     assert (await desk.manifest()).spec.budget.monthly_usd == 50
 
 
+OWNERS_MATTERS: dict[str, dict[str, Any]] = {
+    "a role": {"roles": {**make.WORKSPACE["roles"], "admin": ["@ben"]}},
+    "an owner less": {"roles": {**make.WORKSPACE["roles"], "owner": ["@anna"]}},
+    "an identity": {
+        "people": {**make.WORKSPACE["people"], "priya": {"slack": "U0MALLORY"}},
+    },
+    "a group of logins": {"access": {"login": {"roles": {"everybody": ["owner"]}}}},
+    "solo mode": {"solo_mode": True},
+    "retention": {"retention": {"messages_days": 3650}},
+}
+
+
+@pytest.mark.parametrize("matter", OWNERS_MATTERS)
+async def test_two_admins_change_no_role_and_no_identity_between_themselves(
+    desk: Desk, matter: str
+) -> None:
+    text = make.workspace_yaml(OWNERS_MATTERS[matter])
+    change = waiting(await desk.apply(text, by="ben"))
+
+    with pytest.raises(NeedsOwner):
+        await desk.approve(change, by="anna")
+
+    await desk.approve(change, by="anna", is_owner=True)
+    assert [each.state for each in await desk.changes()] == ["approved"]
+
+
+async def test_where_nobody_is_an_owner_others_make_one(desk: Desk, stage: Stage) -> None:
+    await stage.revise_workspace({"roles": {"admin": ["@ben", "@anna"]}})
+    change = waiting(await desk.apply(make.workspace_yaml(), by="ben"))
+    await desk.approve(change, by="anna")
+    assert Role.OWNER in (await stage.principal("priya")).roles
+
+
+async def test_what_an_owner_proposes_an_admin_may_approve(desk: Desk) -> None:
+    change = waiting(await desk.apply(make.workspace_yaml(OWNERS_MATTERS["a role"]), by="priya"))
+    await desk.approve(change, by="anna")
+    assert [each.state for each in await desk.changes()] == ["approved"]
+
+
 async def test_a_service_approves_nothing(desk: Desk) -> None:
     change = waiting(await desk.apply(make.agent_yaml(WIDER)))
     await desk.principal("robot", "service")
@@ -99,10 +140,10 @@ async def test_in_solo_mode_people_approve_their_own_and_it_is_said(
 
 
 async def test_a_proposal_of_solo_mode_does_not_approve_itself(desk: Desk) -> None:
-    change = waiting(await desk.apply(make.workspace_yaml({"solo_mode": True}), by="ben"))
+    change = waiting(await desk.apply(make.workspace_yaml({"solo_mode": True}), by="priya"))
 
     with pytest.raises(OwnProposal):
-        await desk.approve(change, by="ben")
+        await desk.approve(change, by="priya", is_owner=True)
 
 
 async def test_what_does_not_widen_is_in_force_at_once_and_the_rest_waits(desk: Desk) -> None:
@@ -133,7 +174,8 @@ async def test_what_needs_something_that_waits_waits_with_it(desk: Desk) -> None
     )
 
     assert [each.changed for each in applied] == [False, False]
-    assert [each.changed for each in await desk.approve(waiting(applied))] == [True, True]
+    approved = await desk.approve(waiting(applied), is_owner=True)
+    assert [each.changed for each in approved] == [True, True]
 
 
 async def test_the_same_proposal_again_is_the_same_change(desk: Desk) -> None:

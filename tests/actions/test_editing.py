@@ -131,6 +131,13 @@ async def test_an_edit_needs_a_rule_that_lets_people_edit(database: Database) ->
         await edit(stage, ref, by="anna", title="Another")
 
 
+def _nested(depth: int) -> Any:
+    found: Any = "x"
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -140,6 +147,10 @@ async def test_an_edit_needs_a_rule_that_lets_people_edit(database: Database) ->
         ({"title": "x" * 70_000}, "too long|longer"),
         ({"title": "Mo\u202eve"}, "invisible character"),
         ({"title": "a\x00b"}, "NUL"),
+        ({"title": 2**70}, "cannot be written as JSON"),
+        ({"title": "\ud800"}, "cannot be written as JSON"),
+        ({"title": float("nan")}, "not of type"),
+        ({"title": _nested(5000)}, "cannot be written as JSON"),
     ],
 )
 async def test_what_the_gate_would_refuse_cannot_be_written_by_people_either(

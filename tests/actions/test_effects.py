@@ -103,7 +103,7 @@ async def test_other_approvers_void_what_was_approved(stage: Stage) -> None:
     ref = await approved(stage)
     rules = {"require_for": ["github.issues:write"], "approvers": ["@maintainers", "@ben"]}
     await stage.revise({"approvals": rules})
-    await assert_asked_anew(stage, ref, "demands changed")
+    await assert_asked_anew(stage, ref, "who decides it changed")
 
 
 async def test_a_changed_tool_voids_what_was_approved(stage: Stage) -> None:

@@ -146,7 +146,12 @@ async def test_a_long_line_of_one_agent_keeps_no_other_from_starting(stage: Stag
 
 async def test_other_workspaces_do_not_count(stage: Stage) -> None:
     other = await make.stage_of(stage.database, stage, "other", workspace={"integrations": None})
-    spec: dict[str, Any] = {"surfaces": [], "tools": [], "approvals": None, "limits": {"concurrency": 1}}
+    spec: dict[str, Any] = {
+        "surfaces": [],
+        "tools": [],
+        "approvals": None,
+        "limits": {"concurrency": 1},
+    }
     await make.applied_agent(other.database, other.workspace, spec)
     await limited(stage, agent=1, workspace=1)
     [mine] = await mentions(stage, 1)

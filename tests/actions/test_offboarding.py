@@ -11,6 +11,7 @@ from openloop.actions.offboarding import LastOwner
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import Forbidden, NotAnApprover, NotFound
 from openloop.domain.principal import Caller, Right, Role
+from openloop.domain.run import RunState
 from openloop.domain.surface import Accepted, Departure
 from tests import make
 from tests.actions.deciding import decide
@@ -47,6 +48,10 @@ async def token_of(stage: Stage, name: str, role: Role = Role.OPERATOR) -> str:
 async def cookie_of(stage: Stage, token: str) -> str:
     secret = await login.make_link(stage.database, stage.workspace, token.split("_")[2], by=SYSTEM)
     return (await login.log_in_by_link(stage.database, secret)).cookie
+
+
+async def restore(stage: Stage, name: str) -> None:
+    await offboarding.restore(stage.database, stage.configuration, stage.workspace, name, by=SYSTEM)
 
 
 async def test_tokens_and_logins_end_at_once(stage: Stage) -> None:
@@ -130,12 +135,41 @@ async def test_no_manifest_brings_them_back(stage: Stage) -> None:
     await stage.revise_workspace({"solo_mode": True})
     assert not (await stage.principal("ben")).active
 
-    await offboarding.restore(stage.database, stage.workspace, "ben", by=SYSTEM)
+    await restore(stage, "ben")
 
     ben = await stage.principal("ben")
     assert (ben.active, ben.roles) == (True, (Role.OPERATOR,))
     with pytest.raises(NotFound):
-        await offboarding.restore(stage.database, stage.workspace, "ben", by=SYSTEM)
+        await restore(stage, "ben")
+
+
+async def test_whom_no_manifest_names_any_more_is_back_without_rights(stage: Stage) -> None:
+    people = {name: ids for name, ids in make.WORKSPACE["people"].items() if name != "ben"}
+    await offboard(stage, "ben")
+    await stage.revise_workspace({"people": people, "roles": {"owner": ["@priya"]}})
+
+    await restore(stage, "ben")
+
+    ben = await stage.principal("ben")
+    assert (ben.active, ben.roles) == (False, ())
+    await stage.revise_workspace({})
+    ben = await stage.principal("ben")
+    assert (ben.active, ben.roles) == (True, (Role.OPERATOR,))
+
+
+async def test_more_than_fits_into_a_transaction_is_taken_back_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openloop.storage.leaving.MOST", 2)
+    for number in range(5):
+        await stage.hold(await stage.mention(by="ben", root=f"root-{number}"))
+
+    left = await offboard(stage, "ben")
+
+    assert (left.runs, left.approvals) == (5, 5)
+    assert await stage.count("approvals") == 5
+    async with stage.tx() as tx:
+        assert await tx.value("SELECT count(*) FROM approvals WHERE state = 'withdrawn'") == 5
 
 
 async def test_only_owners_say_it_of_owners_and_never_of_the_last(stage: Stage) -> None:
@@ -149,3 +183,20 @@ async def test_only_owners_say_it_of_owners_and_never_of_the_last(stage: Stage) 
         await offboard(stage, "priya")
     with pytest.raises(NotFound):
         await offboard(stage, "nobody")
+
+
+async def test_who_has_left_starts_and_steers_nothing_though_the_platform_knows_them_still(
+    stage: Stage,
+) -> None:
+    await offboard(stage, "ben")
+
+    ref = await stage.mention("please go on", by="ben")
+    await stage.work(ref)
+
+    assert (await stage.run_of(ref)).state is RunState.DECLINED
+    assert stage.models.requests == []
+    assert stage.surface.performed == []
+    await restore(stage, "ben")
+    again = await stage.mention("please go on", by="ben", root="again")
+    await stage.work(again)
+    assert (await stage.run_of(again)).state is RunState.DONE

@@ -101,3 +101,24 @@ async def test_whoever_loses_a_role_loses_it_for_the_tokens_that_are_out(stage: 
     caller = await tokens.authenticate(stage.database, token)
     assert caller is not None
     assert caller.rights == {Right.SEE}
+
+
+async def test_a_person_whom_the_manifest_names_no_more_is_out_for_good(stage: Stage) -> None:
+    """Somebody else may have the name later: what the first one held is not theirs."""
+    token = await tokens.create(
+        stage.database, stage.workspace, principal="ben", role=Role.OPERATOR, name="t", by=SYSTEM
+    )
+    people = {name: ids for name, ids in make.WORKSPACE["people"].items() if name != "ben"}
+    roles = {role: who for role, who in make.WORKSPACE["roles"].items() if role != "operator"}
+
+    await stage.revise_workspace({"people": people, "roles": roles})
+    assert await tokens.authenticate(stage.database, token) is None
+
+    await stage.revise_workspace({"people": {**people, "ben": {"slack": "U0OTHER"}}})
+    assert await tokens.authenticate(stage.database, token) is None
+    (event,) = await stage.audit("principal.")
+    assert (event.kind, event.detail["principal"], event.detail["tokens"]) == (
+        "principal.removed",
+        "ben",
+        [token.split("_")[2]],
+    )

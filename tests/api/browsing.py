@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from openloop.api.oidc import IdentityProvider
 from openloop.api.oidc_settings import OidcSettings
+from openloop.api.renewing import Renewing
 from openloop.testing.rigs.oidc import Issuer
 from tests.api.conftest import HOST, open_api
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from openloop.api.kit import ApiKit
     from openloop.storage.database import Database
     from tests.api.conftest import Api
     from tests.make import Stage
@@ -39,6 +41,13 @@ async def with_issuer(
     provider = IdentityProvider(settings, transport=issuer.transport())
     async with open_api(database, stage.workspace, identity_provider=provider) as api:
         yield api, api.http
+
+
+async def renew(api: Api) -> None:
+    """What a serve process does every few seconds: ask about logins, where they are due."""
+    kit = cast("ApiKit", api.app.state.kit)
+    assert kit.identity_provider is not None
+    await Renewing(kit.database, kit.configuration, kit.identity_provider, kit.master_keys).once()
 
 
 async def allow(stage: Stage, access: dict[str, Any] | None = None) -> None:

@@ -26,6 +26,7 @@ from openloop.runtime.builtin.memory import memory_toolset
 from openloop.storage.database import Database
 from openloop.tools.registry import Registry
 from tests import manifests as manifests_of_tests
+from tests.actions.keeping import Keys
 from tests.api.fakes import HelloSurface
 from tests.runtime.fakes import FakeTracker
 from tests.staging import clock as clock
@@ -67,6 +68,7 @@ def make_kit(database: Database, **changes: Any) -> ApiKit:
         "models": GatewayClient(Path("/nonexistent/gateway.sock")),
         "edit": nobody_edits,
         "ready_checks": nothing_else,
+        "master_keys": Keys(),
         "pace": Pace(poll_seconds=0.02),
         **changes,
     }

@@ -10,7 +10,6 @@ from openloop.domain.principal import Role
 from tests import make
 from tests.actions.configuring import NARROWER, WIDER
 from tests.api.conftest import person_token
-from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
     import httpx
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from openloop.storage.database import Database
     from tests.api.conftest import Api
     from tests.make import Stage
-
-LABELLED = {
-    "approvals": {
-        **make.AGENT["approvals"],
-        "require_for": [],
-        "allow": [{"permission": "github.issues:write", "repos": ["acme/platform"]}],
-    }
-}
 
 
 async def send(api: Api, verb: str, *texts: str, by: str = "owner", **more: Any) -> httpx.Response:
@@ -155,88 +146,3 @@ async def test_what_is_in_force_is_told_with_where_it_comes_from(api: Api) -> No
     assert values["spec.approvals.approvers[@maintainers]"]["value"] == ["anna", "priya"]
     workspace = (await api.get("/api/v1/workspace/effective")).json()["values"]
     assert {"path": "spec.solo_mode", "value": False, "origin": "default", "line": 0} in workspace
-
-
-# --- recorded history ----------------------------------------------------------------------------
-
-
-async def test_recorded_calls_are_decided_again_and_nothing_happens(api: Api, stage: Stage) -> None:
-    ref, _ = await stage.hold()
-    run = await stage.run_of(ref)
-    before, calls = await stage.kinds(), list(stage.tracker.writes)
-
-    answer = await send(api, "dry_run", make.agent_yaml(LABELLED), by="viewer", hours=24)
-
-    page = answer.json()
-    assert (page["runs"], page["calls"], page["undecided"]) == (1, 1, 0)
-    (call,) = page["differing"]
-    assert (call["run_id"], call["tool"], call["resource"]) == (
-        str(run.id),
-        "github__create_issue",
-        "acme/platform",
-    )
-    assert (call["recorded"], call["live"]) == ("held", "held")
-    assert await stage.kinds() == before
-    assert stage.tracker.writes == calls
-
-
-async def test_a_call_that_would_be_denied_is_told(api: Api, stage: Stage) -> None:
-    await stage.hold()
-
-    answer = await send(api, "dry_run", make.agent_yaml({"tools": []}), hours=24)
-
-    (call,) = answer.json()["differing"]
-    assert (call["live"], call["planned"], call["rule"]) == (
-        "held",
-        "denied",
-        "spec.tools: not granted",
-    )
-
-
-async def test_a_new_workspace_is_tried_on_every_agent(api: Api, stage: Stage) -> None:
-    await stage.hold()
-    elsewhere = {"integrations": {"slack": {"team": "T0ACME"}, "github": {"repos": ["acme/x"]}}}
-
-    answer = await send(api, "dry_run", make.workspace_yaml(elsewhere), hours=24)
-
-    assert [call["planned"] for call in answer.json()["differing"]] == ["denied"]
-
-
-async def test_calls_whose_arguments_are_deleted_are_counted_and_not_guessed(
-    api: Api, stage: Stage
-) -> None:
-    await stage.hold()
-    async with stage.tx() as tx:
-        await tx.run("UPDATE steps SET input = '{}'")
-
-    page = (await send(api, "dry_run", make.agent_yaml(LABELLED), hours=24)).json()
-
-    assert (page["calls"], page["undecided"], page["differing"]) == (1, 1, [])
-
-
-async def test_what_is_older_than_asked_for_is_left_out(api: Api, stage: Stage) -> None:
-    await stage.hold()
-    async with stage.tx() as tx:
-        await tx.run("UPDATE runs SET queued_at = openloop.now() - interval '2 hours'")
-
-    page = (await send(api, "dry_run", make.agent_yaml(LABELLED), hours=1)).json()
-
-    assert (page["runs"], page["calls"]) == (0, 0)
-
-
-async def test_many_runs_are_read_page_by_page(
-    api: Api, stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("openloop.actions.dry_run.RUNS", 2)
-    for number in range(3):
-        stage.models.turns = [reply("I will open it.", make.CREATE)]
-        await stage.work(await stage.mention(root=f"root-{number}"))
-
-    first = (await send(api, "dry_run", make.agent_yaml(LABELLED), hours=1)).json()
-    rest = await send(
-        api, "dry_run", make.agent_yaml(LABELLED), hours=1, cursor=first["next_cursor"]
-    )
-
-    seen = [call["run_id"] for call in (*first["differing"], *rest.json()["differing"])]
-    assert len(set(seen)) == 3
-    assert rest.json()["next_cursor"] is None

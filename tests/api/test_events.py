@@ -15,9 +15,10 @@ from openloop.actions import apply
 from openloop.api.application import end_streams
 from openloop.api.kit import Pace
 from openloop.domain.audit import SYSTEM
-from openloop.domain.ids import new_id
+from openloop.domain.ids import PrincipalId, new_id
+from openloop.domain.principal import Role
 from openloop.storage import audit
-from tests.api.conftest import open_api
+from tests.api.conftest import open_api, person_token
 from tests.api.server import served
 from tests.waiting import until
 
@@ -256,6 +257,56 @@ async def test_a_stream_ends_when_its_token_is_revoked(
     assert found.errors == ["not_authenticated"]
 
 
+async def test_nothing_is_sent_to_a_revoked_token_however_rarely_it_is_looked_at(
+    database: Database, stage: Stage
+) -> None:
+    """What happens after a revocation is behind it in the stream."""
+    pace = Pace(poll_seconds=0.02, ping_seconds=30, recheck_seconds=3600)
+    async with open_api(database, stage.workspace, pace=pace) as api, served(api) as http:
+        async with stream(api, http, by="approver") as listening:
+            token_id = api.tokens["approver"].split("_")[2]
+            await api.delete(f"/api/v1/tokens/{token_id}")
+            async with stage.tx() as tx:
+                await note(tx, stage, "after")
+            await until(lambda: listening.is_over)
+        assert listening.notes == []
+        assert listening.errors == ["not_authenticated"]
+        assert "token.revoked" not in [event["kind"] for event in listening.events]
+
+
+async def test_whoever_loses_the_right_to_audit_sees_no_more_than_that_something_happened(
+    database: Database, stage: Stage
+) -> None:
+    pace = Pace(poll_seconds=0.02, ping_seconds=30, recheck_seconds=3600)
+    token = await person_token(database, stage.workspace, "priya", Role.OWNER)
+    async with open_api(database, stage.workspace, pace=pace) as api, served(api) as http:
+        api.tokens["priya"] = token
+        async with stream(api, http, by="priya") as listening:
+            async with stage.tx() as tx:
+                await note(tx, stage, "before")
+            await listening.until_noted("before")
+            await stage.revise_workspace({"roles": {"owner": ["@anna"], "viewer": ["@priya"]}})
+            async with stage.tx() as tx:
+                await note(tx, stage, "after")
+            await until(lambda: [e["kind"] for e in listening.events].count("test.note") == 2)
+        assert "detail" in listening.events[0]
+        assert "detail" not in listening.events[-1]
+
+
+async def test_one_caller_listens_so_often_and_no_more(
+    live: tuple[Api, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openloop.api.feed.MOST_OF_ONE", 2)
+    api, http = live
+    async with stream(api, http, by="viewer"), stream(api, http, by="viewer"):
+        answer = await api.get("/api/v1/events", by="viewer")
+        assert (answer.status_code, answer.json()["code"]) == (503, "too_many_streams")
+        async with stream(api, http, by="owner") as other:
+            assert other.status == 200
+    async with stream(api, http, by="viewer") as again:
+        assert again.status == 200
+
+
 async def test_the_streams_end_with_the_server(live: tuple[Api, httpx.AsyncClient]) -> None:
     api, http = live
     async with stream(api, http) as found:
@@ -286,7 +337,10 @@ async def test_a_slow_client_is_dropped_and_the_others_go_on(
         database, stage.workspace, pace=Pace(poll_seconds=0.02, queued_events=5)
     ) as api:
         feed = api.app.state.feeds.of(stage.workspace)
-        async with feed.listen() as slow, feed.listen() as quick:
+        async with (
+            feed.listen(PrincipalId(new_id())) as slow,
+            feed.listen(PrincipalId(new_id())) as quick,
+        ):
             heard: list[str] = []
             for number in range(10):
                 async with stage.tx() as tx:

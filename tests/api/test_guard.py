@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from openloop.api.kit import Pace
 from openloop.domain.errors import (
@@ -146,6 +147,20 @@ async def test_a_fault_of_ours_shows_an_id_and_nothing_of_its_text(
     fault = answer.json()["detail"].split()[-1]
     logged = capsys.readouterr()
     assert fault in logged.out + logged.err
+
+
+async def test_a_fault_behind_a_one_time_link_leaves_the_link_out_of_the_log(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("openloop.api.entrance.login.log_in_by_link", breaks)
+    with capture_logs() as logged:
+        answer = await api.get("/login/link/very-secret-link", by=None)
+    assert answer.status_code == 500
+    assert [each["path"] for each in logged] == ["/login/link/..."]
+    assert "very-secret-link" not in str(logged)
 
 
 async def test_a_request_that_takes_too_long_is_answered(database: Database, stage: Stage) -> None:

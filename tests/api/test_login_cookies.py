@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from openloop.domain.login import name_of
-from tests.api.browsing import SAME, SUBJECT, Browser, allow, make_issuer, with_issuer
+from tests.api.browsing import SAME, SUBJECT, Browser, allow, make_issuer, renew, with_issuer
 from tests.api.conftest import HOST, open_api
 
 if TYPE_CHECKING:
@@ -87,8 +87,10 @@ async def test_a_login_ends_when_it_was_idle_for_eight_hours(
         await browser.log_in(issuer)
         for _ in range(2):
             await clock.advance(hours=7)
+            await renew(api)
             assert (await browser.get("/api/v1/runs")).status_code == 200
         await clock.advance(hours=8, seconds=1)
+        await renew(api)
         assert (await browser.get("/api/v1/runs")).status_code == 401
 
 
@@ -101,8 +103,10 @@ async def test_a_login_ends_after_a_day_however_busy_it_was(
         await browser.log_in(issuer)
         for _ in range(4):
             await clock.advance(hours=5)
+            await renew(api)
             assert (await browser.get("/api/v1/runs")).status_code == 200
         await clock.advance(hours=4, seconds=1)
+        await renew(api)
         assert (await browser.get("/api/v1/runs")).status_code == 401
 
 

@@ -169,6 +169,18 @@ async def test_a_login_that_took_too_long_begins_again(
         assert (await browser.get(f"{back.path}?{back.query}")).status_code == 403
 
 
+async def test_strangers_who_begin_logins_keep_nobody_from_theirs(
+    database: Database, stage: Stage, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openloop.storage.logins.MOST_ATTEMPTS", 3)
+    await allow(stage)
+    async with with_issuer(database, stage, issuer) as (api, _):
+        for _ in range(5):
+            assert (await Browser(api).get("/login")).status_code == 303
+        assert (await Browser(api).log_in(issuer)).status_code == 200
+    assert await stage.count("login_attempts") == 2
+
+
 async def test_what_the_provider_refuses_is_refused_here(
     database: Database, stage: Stage, issuer: Issuer
 ) -> None:

@@ -43,6 +43,12 @@ async def test_every_problem_of_a_body_is_listed_and_no_value_is_echoed(api: Api
     assert "xoxb" not in answer.text
 
 
+async def test_a_problem_is_told_in_our_words_alone(api: Api) -> None:
+    answer = await api.post(SAY, {"agent": "dev-platform", "text": "\0"})
+
+    assert answer.json()["detail"] == "body.text: NUL characters are not taken"
+
+
 async def test_a_body_without_an_announced_length_is_counted_while_it_arrives(api: Api) -> None:
     """What comes after a megabyte is not kept, and after sixteen more it is not waited for."""
     sent = 0

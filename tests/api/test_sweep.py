@@ -18,7 +18,7 @@ from openloop.actions.manifests import ManifestFile
 from openloop.domain.ids import ChangeId, new_id
 from openloop.storage import changes
 from tests import make
-from tests.api.access import OPEN, OPERATIONS, PATH_PARAMETERS, ROLES
+from tests.api.access import OPEN, OPERATIONS, PATH_PARAMETERS, ROLES, STRANGE_ID
 from tests.api.browsing import Browser
 from tests.api.conftest import open_api
 from tests.api.test_access import ask, operations, request_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 CANARY = "zebra-7Q"
 """Stands in every text of the other workspace, and in no answer to anybody else."""
+UUID_SHAPE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOT_BY_LOGIN = ("log_out", "create_login_link")
 """A login ends, and needs no link: tests/api/test_logins.py."""
 
@@ -70,6 +71,7 @@ async def ids_of(api: Api, stage: Stage) -> dict[str, str]:
         "login_id": login["id"],
         "change_id": str(await _change(stage)),
         "name": "priya",
+        "agent": "dev-platform",
         "surface": "slack",
     }
 
@@ -129,8 +131,10 @@ async def test_nobody_gets_anything_of_another_workspace_by_any_operation(
 
     for operation in OPERATIONS:
         row = OPERATIONS[operation]
+        is_of_agent = operations(api)[operation][1].startswith("/api/v1/agents/")
+        named = {**foreign, "name": foreign["agent"]} if is_of_agent else foreign
         for role in ROLES:
-            answer = await ask(stranger, operation, by=role, ids=foreign)
+            answer = await ask(stranger, operation, by=role, ids=named)
             expected = row.status if role in row.roles else 403
             assert (operation, role, answer.status_code) == (operation, role, expected)
             assert CANARY not in answer.text, (operation, role)
@@ -139,6 +143,59 @@ async def test_nobody_gets_anything_of_another_workspace_by_any_operation(
                     assert id not in answer.text, (operation, role)
 
     assert rows_of(superuser, stage) == before
+
+
+async def test_nothing_of_another_workspace_is_reached_by_what_is_asked_for_or_sent(
+    api: Api, stranger: Api, stage: Stage, superuser: str, document: dict[str, Any]
+) -> None:
+    """The same for every text of a query and of a body: an id of elsewhere is an id of nowhere."""
+    ids = await ids_of(api, stage)
+    foreign = (*(ids[key] for key in ids if key != "surface"), str(stage.workspace))
+    before = rows_of(superuser, stage)
+    tried = 0
+
+    for operation in OPERATIONS:
+        method, path, details = request_of(stranger, operation)
+        queries, fields = texts_of(document, operation)
+        for part, name in [*(("params", q) for q in queries), *(("json", f) for f in fields)]:
+            status: dict[str, int] = {}
+            for value in foreign:
+                nowhere = STRANGE_ID if UUID_SHAPE.fullmatch(value) else value[::-1]
+                for each in (value, nowhere):
+                    given: dict[str, Any] = {**(details[part] or {}), name: each}
+                    sent: dict[str, Any] = {**details, part: given}
+                    answer = await stranger.call(method, path, by="owner", **sent)
+                    status[each] = answer.status_code
+                    assert CANARY not in answer.text, (operation, name, each)
+                assert status[value] == status[nowhere], (operation, name, value)
+                tried += 1
+
+    assert tried > 400
+    assert rows_of(superuser, stage) == before
+
+
+def texts_of(document: dict[str, Any], operation: str) -> tuple[list[str], list[str]]:
+    """What of a query and what of a body takes a text that could be an id or a name."""
+    (found,) = [
+        each
+        for path in document["paths"].values()
+        for each in path.values()
+        if each["operationId"] == operation
+    ]
+    queries = [
+        each["name"]
+        for each in found.get("parameters", ())
+        if each["in"] == "query" and _is_text(each["schema"])
+    ]
+    body = found.get("requestBody", {}).get("content", {}).get("application/json", {})
+    name = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    properties = document["components"]["schemas"].get(name, {}).get("properties", {})
+    return queries, [field for field, schema in properties.items() if _is_text(schema)]
+
+
+def _is_text(schema: dict[str, Any]) -> bool:
+    kinds = schema.get("anyOf", [schema])
+    return any(kind.get("type") == "string" and "enum" not in kind for kind in kinds)
 
 
 async def test_a_login_is_let_in_where_a_token_of_its_role_is(api: Api) -> None:

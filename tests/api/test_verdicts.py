@@ -88,6 +88,29 @@ async def test_what_is_assumed_is_said(stage: Stage, api: Api) -> None:
     assert "anna is not linked to github" in unlinked["reason"]
 
 
+async def test_a_standing_rule_says_what_it_counts_on(stage: Stage, api: Api) -> None:
+    mail = {"name": "mail", "type": "mcp", "server": "https://mcp.acme.example"}
+    await stage.revise(
+        {
+            "tools": [
+                {"name": "github", "type": "native", "permissions": ["issues:write"]},
+                {**mail, "permissions": ["send"]},
+            ],
+            "approvals": {
+                "approvers": ["@maintainers"],
+                "allow": [
+                    {"permission": "github.issues:write", "repos": ["acme/platform"]},
+                    {"permission": "mail.send"},
+                ],
+            },
+        }
+    )
+    declared, undeclared = await asked(api, **WRITE), await asked(api, call="mail.send")
+    assert (declared["verdict"], undeclared["verdict"]) == ("allow", "allow")
+    assert declared["assumes"][-1].startswith("its recipients, targets and links were typed")
+    assert undeclared["assumes"][-1].startswith("each of its arguments was typed by whoever asks")
+
+
 async def test_a_class_of_place_decides_as_such_a_place_would(stage: Stage, api: Api) -> None:
     for place, verdict in (("private", "allow"), ("internal", "allow"), ("shared", "deny")):
         said = await asked(api, call="github.issues:read", resource="acme/platform", place=place)

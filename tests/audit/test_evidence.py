@@ -14,9 +14,11 @@ import pytest
 from openloop.domain.audit_bundle import verify_bundle
 from openloop.domain.audit_verify import verify
 from openloop.domain.errors import Invalid
+from openloop.domain.manifest import digest as manifest_digest
+from openloop.domain.manifest import load
 from tests import make
 from tests.api.conftest import open_api
-from tests.audit.record import Record
+from tests.audit.record import Record, seal_all
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ async def test_an_explanation_is_verified_by_itself(api: Api, record: Record) ->
 
     assert proved.findings == ()
     assert proved.unproved == 0
-    assert proved.proved == len(bundle["events"]) + 1
+    assert proved.proved == len(bundle["events"]) + 2
     assert proved.root_keys == (record.key.id,)
     assert bundle["requests"][0]["actor"]["id"] == "U0BEN"
     assert "apiVersion" in bundle["revision"]["source"]
@@ -159,6 +161,30 @@ async def test_an_explanation_is_verified_by_itself(api: Api, record: Record) ->
     assert [v["name"] for v in bundle["approvals"][0]["votes"]] == ["anna"]
     assert bundle["spent"]
     assert "token" not in str(bundle["messages"])
+    (governing,) = bundle["governing"]
+    assert (governing["manifest"]["kind"], governing["manifest"]["number"]) == ("Workspace", 1)
+    assert governing["applied"]["event"]["kind"] == "workspace.applied"
+    assert {sent["op"]["op"] for sent in bundle["messages"]} >= {"Ask", "Say"}
+
+
+async def test_manifests_that_were_applied_while_a_run_lasted_are_in_its_explanation(
+    api: Api, record: Record
+) -> None:
+    stage = record.stage
+    ref, _ = await stage.hold(await stage.mention(root="root-6"))
+    await stage.revise_workspace({"retention": {"messages_days": 5}})
+    await stage.revise({"limits": {"steps": 9}})
+    await stage.press("approve", by="anna")
+    await stage.work(ref)
+    await seal_all(stage.database, stage.workspace)
+    await record.checkpoint()
+
+    bundle = await explained(api, record)
+
+    named = [(each["manifest"]["kind"], each["manifest"]["number"]) for each in bundle["governing"]]
+    assert named == [("Agent", 2), ("Workspace", 1), ("Workspace", 2)]
+    proved = verify_bundle(bundle, pins=[record.key.id])
+    assert (proved.findings, proved.unproved) == ((), 0)
 
 
 async def test_what_no_checkpoint_covers_yet_is_said_to_be_unproved(
@@ -202,6 +228,17 @@ def another_revision(bundle: dict[str, Any]) -> None:
     bundle["revision"]["id"] = "01999999-0000-7000-8000-000000000000"
 
 
+def another_workspace(bundle: dict[str, Any]) -> None:
+    made = bundle["governing"][0]["manifest"]
+    made["source"] = made["source"].replace("U0ANNA", "U0MALLORY", 1)
+
+
+def a_workspace_nobody_applied(bundle: dict[str, Any]) -> None:
+    another_workspace(bundle)
+    made = bundle["governing"][0]["manifest"]
+    made["digest"] = manifest_digest(load(made["source"], name="w").manifest)
+
+
 def other_bytes(bundle: dict[str, Any]) -> None:
     approval = bundle["approvals"][0]
     approval["arguments"] = approval["arguments"].replace("Postgres", "Oracle")
@@ -222,6 +259,8 @@ CHANGES = (
     a_later_number,
     another_manifest,
     another_revision,
+    another_workspace,
+    a_workspace_nobody_applied,
     other_bytes,
     no_intent,
     no_effect,

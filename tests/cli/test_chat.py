@@ -56,6 +56,14 @@ def test_each_line_waits_for_its_answer(talking: FakeServer, openloop: OpenLoop)
     ]
 
 
+def test_what_is_not_utf_8_is_replaced(talking: FakeServer, openloop: OpenLoop) -> None:
+    talking.answer(MESSAGES, transcript("done", 1))
+
+    openloop("chat", "assistant", stdin="caf\udce9\n")
+
+    assert talking.asked[0].json["text"] == "caf\ufffd"
+
+
 @pytest.mark.parametrize("wanted", ["", answers.APPROVAL_ID, answers.APPROVAL_ID[-4:]])
 def test_a_held_call_is_shown_and_decided(
     talking: FakeServer, openloop: OpenLoop, wanted: str
@@ -98,6 +106,15 @@ def test_a_run_is_stopped(talking: FakeServer, openloop: OpenLoop) -> None:
     ran = openloop("chat", "assistant", stdin="open an issue\n/stop\n")
 
     assert ran.out.endswith("Stopped.\n")
+
+
+@pytest.mark.parametrize(("state", "status"), [("failed", Exit.FAILURE), ("declined", Exit.OK)])
+def test_a_run_that_failed_is_the_exit_status_of_a_pipe(
+    talking: FakeServer, openloop: OpenLoop, state: str, status: Exit
+) -> None:
+    talking.answer(MESSAGES, transcript(state, 1, sent("Say", markdown="I could not.")))
+
+    assert openloop("chat", "assistant", stdin="hello\n").status == status
 
 
 def test_an_unknown_agent_ends_it(connected: FakeServer, openloop: OpenLoop) -> None:

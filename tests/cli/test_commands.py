@@ -62,17 +62,35 @@ def test_lists_pass_on_what_is_asked_for(connected: FakeServer, openloop: OpenLo
     connected.answer("GET /api/v1/memories", answers.page())
 
     openloop("runs", "get", "--state", "waiting", "--agent", "assistant", "--limit", "5")
-    openloop("approvals", "get", "--state", "pending", "--run", "R", "--cursor", "C")
-    openloop("audit", "get", "--run", "R", "--kind", "approval.")
+    openloop("approvals", "get", "--state", "pending", "--run", answers.RUN_ID, "--cursor", "C")
+    openloop("audit", "get", "--run", f"run/{answers.RUN_ID}", "--kind", "approval.")
     openloop("memory", "search", "which", "database?")
 
     queries = [parse_qs(urlsplit(asked.path).query) for asked in connected.asked]
     assert queries == [
         {"state": ["waiting"], "agent": ["assistant"], "limit": ["5"]},
-        {"state": ["pending"], "run": ["R"], "cursor": ["C"], "limit": ["50"]},
-        {"run": ["R"], "kind": ["approval."], "limit": ["50"]},
+        {"state": ["pending"], "run": [answers.RUN_ID], "cursor": ["C"], "limit": ["50"]},
+        {"run": [answers.RUN_ID], "kind": ["approval."], "limit": ["50"]},
         {"q": ["which database?"], "limit": ["50"]},
     ]
+
+
+@pytest.mark.parametrize("command", ["audit", "approvals"])
+def test_an_id_that_no_run_can_have_is_not_sent(
+    connected: FakeServer, openloop: OpenLoop, command: str
+) -> None:
+    ran = openloop(command, "get", "--run", "the-last-one")
+
+    assert (ran.status, connected.asked) == (Exit.NOT_FOUND, [])
+    assert "No run 'the-last-one'" in ran.err
+
+
+def test_a_list_that_goes_on_says_how(connected: FakeServer, openloop: OpenLoop) -> None:
+    connected.answer("GET /api/v1/runs", answers.page(answers.run()) | {"next_cursor": "C"})
+    connected.answer("GET /api/v1/runs", answers.page(answers.run()))
+
+    assert openloop("runs", "get").err == "There is more: --cursor C\n"
+    assert openloop("runs", "get").err == ""
 
 
 def test_a_run_is_described_with_its_steps(connected: FakeServer, openloop: OpenLoop) -> None:
@@ -260,6 +278,26 @@ def test_agents_show_what_of_them_is_inactive(connected: FakeServer, openloop: O
     assert "slack #dev-platform, console" in openloop("agents", "get").out
     assert "discord: not configured" in openloop("agents", "get").out
     assert "kind: Agent" in openloop("agents", "describe", "agent/assistant").out
+
+
+def test_what_o_name_prints_is_taken_as_a_name(connected: FakeServer, openloop: OpenLoop) -> None:
+    left = {"logins": 1, "tokens": 2, "runs": 0, "approvals": 0}
+    connected.answer("POST /api/v1/principals/ben/offboard", left)
+    connected.answer("POST /api/v1/principals/ben/restore")
+    connected.answer("POST /api/v1/pauses", {})
+
+    assert openloop("people", "offboard", "principal/ben").status == Exit.OK
+    assert openloop("people", "restore", "principal/ben").status == Exit.OK
+    assert openloop("pause", "agent", "agent/assistant", "--reason", "x").status == Exit.OK
+    assert connected.asked[-1].json["agent"] == "assistant"
+
+
+def test_a_surface_cannot_lead_to_another_address(
+    connected: FakeServer, openloop: OpenLoop
+) -> None:
+    openloop("link", "remove", "../tokens/T")
+
+    assert connected.asked[0].path == "/api/v1/links/..%2Ftokens%2FT"
 
 
 def test_usage_shows_what_is_left(connected: FakeServer, openloop: OpenLoop) -> None:

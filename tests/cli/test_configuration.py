@@ -53,6 +53,7 @@ def page(*calls: dict[str, Any], cursor: str | None = None, undecided: int = 0) 
         "runs": 1,
         "calls": 5,
         "undecided": undecided,
+        "assumed": 0,
         "differing": list(calls),
         "next_cursor": cursor,
     }
@@ -69,6 +70,7 @@ def decided(planned: str, step: int = 2) -> dict[str, Any]:
         "live": "held",
         "planned": planned,
         "rule": "spec.approvals.allow[0]",
+        "assumed": False,
     }
 
 

@@ -50,6 +50,18 @@ def test_each_kind_of_refusal_has_its_exit_status(
     assert "openloop: This is why" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [(("runs", "list"), "get"), (("tokens", "get"), "list")]
+)
+def test_the_word_that_lists_is_named_where_the_other_one_was_typed(
+    openloop: OpenLoop, typed: tuple[str, ...], meant: str
+) -> None:
+    ran = openloop(*typed)
+
+    assert ran.status == Exit.USAGE
+    assert f"No such command {typed[-1]!r}. Did you mean {meant!r}?" in ran.err
+
+
 def test_every_problem_is_listed(connected: FakeServer, openloop: OpenLoop) -> None:
     connected.refuse(RUNS, 422, "invalid", "one (and 1 more)", "one", "two")
 

@@ -144,6 +144,20 @@ def test_secrets_go_into_a_file_of_ones_own(
     assert "ghp_odd" not in ran.err
 
 
+def test_what_was_given_is_written_before_there_is_a_token_for_it(
+    openloop: OpenLoop, tmp_path: Path
+) -> None:
+    given = ("--person", "priya=U0PRIYA", "--channel", "dev", "--repo", "acme/platform")
+
+    assert openloop("init", "--yes", *given).status == 0
+
+    workspace, agent = written(tmp_path)
+    assert workspace.spec.integrations.github is not None
+    assert workspace.spec.integrations.github.repos == ("acme/platform",)
+    assert [each.place for each in agent.spec.surfaces] == ["console", "#dev"]
+    assert [tool.name for tool in agent.spec.tools] == ["github"]
+
+
 def test_what_is_there_is_not_replaced_unasked(openloop: OpenLoop, tmp_path: Path) -> None:
     openloop("init", "--yes", "--person", "priya")
     before = (tmp_path / "openloop/workspace.yaml").read_text()

@@ -177,7 +177,7 @@ def test_a_second_one_on_the_same_port_is_told_so_in_one_sentence(up: Up) -> Non
 
     assert ran.returncode == Exit.FAILURE
     assert ran.stderr == (
-        f"openloop: Port {up.port} of 127.0.0.1 is in use: stop the program that uses it, "
+        f"openloop: Port {up.port} of 127.0.0.1 is in use, perhaps by an OpenLoop that runs already: stop it, "
         "or set OPENLOOP_PORT to another\n"
     )
 

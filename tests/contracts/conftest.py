@@ -13,9 +13,6 @@ from tests.contracts.github_shapes.caller import TOKEN, Caller
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# The contract suites are shipped, so pytest has to be told to explain their asserts.
-pytest.register_assert_rewrite("openloop.testing.contracts.surface")
-
 
 @pytest.fixture
 async def rig() -> AsyncIterator[GitHubRig]:

@@ -254,6 +254,15 @@ def test_while_its_owner_is_one(lost: dict[str, object]) -> None:
     assert not demanding(TWO).is_carried([broken(owner)], at=NOON)
 
 
+def test_and_for_an_hour() -> None:
+    """Also where it is tried again later: then as many have to agree as for any other call."""
+    owner = replace(PRIYA, is_owner=True, references=frozenset())
+    vote, by = broken(owner)
+    for late, carried in ((timedelta(minutes=59), True), (timedelta(hours=1), False)):
+        at = vote.voted_at + late
+        assert demanding(TWO).is_carried([(vote, by)], at=at) is carried
+
+
 def test_and_for_the_bytes_of_its_round() -> None:
     owner = replace(PRIYA, is_owner=True)
     assert not replace(demanding(TWO), round=2).is_carried([broken(owner)], at=NOON)

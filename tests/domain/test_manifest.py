@@ -469,6 +469,12 @@ def test_rights_of_what_is_not_granted_are_refused(tool: str, path: str) -> None
     assert any(path in problem.path for problem in refusals(text))
 
 
+def test_no_tool_has_the_name_of_what_is_built_in() -> None:
+    tool = "{ name: memory, type: mcp, server: https://mcp.acme.example, permissions: [note] }"
+    [problem] = refusals(changed(GITHUB, f"{GITHUB}\n    - {tool}"))
+    assert problem.path.endswith("tools[1].name")
+
+
 def test_a_standing_rule_lies_within_its_grant() -> None:
     granted = GITHUB.replace(" }", ', repos: ["acme/*"] }')
     for repo, fits in (("acme/api", True), ("other/api", False)):

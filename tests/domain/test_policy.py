@@ -92,9 +92,10 @@ def test_without_any_list_the_line_to_add_is_named() -> None:
 
 
 @pytest.mark.parametrize("effect", list(Effect))
-def test_memory_is_never_held(effect: Effect) -> None:
+def test_memory_is_never_held_and_writes_only_our_own_rows(effect: Effect) -> None:
     call = Call(toolset="memory", permission="memory:note", effect=effect)
-    assert isinstance(judge(call, agent(), WORKSPACE), Allow)
+    verdict = judge(call, agent(), WORKSPACE)
+    assert isinstance(verdict, Deny if effect.leaves_us else Allow)
 
 
 # --- the stricter of two revisions ---------------------------------------------------------------
@@ -189,7 +190,9 @@ def test_what_two_revisions_ask_alike_is_asked_once_wherever_it_is_written() -> 
     assert [demand.quorum for demand in both.demands] == [1, 2]
 
 
-@pytest.mark.parametrize(("one", "other"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(
+    ("one", "other"), [(True, True), (True, False), (False, True), (False, False)]
+)
 def test_people_may_edit_only_where_both_revisions_let_them(one: bool, other: bool) -> None:  # noqa: FBT001
     holds = [
         Hold(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from openloop.domain import policy
+from openloop.domain import policy, sinks
 from openloop.domain.audience import PlaceClass
 from openloop.domain.facts import Requester, RunFacts, Seen
 from openloop.domain.policy import Allow, Call, Deny, Hold
 from openloop.domain.principal import Role
 from openloop.domain.sinks import SinkValue
 from openloop.domain.tool import Effect
+from openloop.domain.verdict import Verdict
 from tests import make
 from tests.domain.judging import READ, WORKSPACE, WRITE, agent, judge
 
@@ -81,14 +83,46 @@ def test_somebody_who_joins_without_a_role_makes_a_standing_call_wait() -> None:
         assert isinstance(judge(sending(to), STANDING, WORKSPACE, facts), Hold)
 
 
-def test_a_run_is_tainted_from_the_start_and_only_a_clean_one_writes_by_itself() -> None:
-    assert asked_by(operator()).tainted
-    clean = RunFacts(
-        requesters=(operator(),), surface="slack", place=PlaceClass.INTERNAL, tainted=False
+@pytest.mark.parametrize("effect", [Effect.WRITE, Effect.DESTROY])
+def test_a_run_is_tainted_from_the_start(effect: Effect) -> None:
+    """Even one that has read nothing and was asked for by an owner alone, in private."""
+    owner = Requester(name="anna", kind="member", roles=tuple(Role), typed=("do it",))
+    facts = RunFacts(requesters=(owner,), surface="slack", place=PlaceClass.PRIVATE)
+    asked_for = replace(WRITE, effect=effect)
+    assert isinstance(judge(asked_for, agent("issues:write"), WORKSPACE, facts), Hold)
+
+
+def mcp_agent(**approvals: Any) -> Any:
+    tool = {
+        "name": "mail",
+        "type": "mcp",
+        "server": "https://mcp.acme.example",
+        "permissions": ["send"],
+    }
+    approvals = {"approvers": ["@maintainers"], **approvals}
+    return make.agent_manifest({"tools": [tool], "approvals": approvals})
+
+
+def test_a_tool_that_declares_no_sinks_passes_only_where_all_of_it_was_typed() -> None:
+    manifest = mcp_agent(allow=[{"permission": "mail.send"}])
+    facts = asked_by(operator("send Hello to bob@acme.example"))
+
+    def judged(**arguments: object) -> Verdict:
+        call = Call(
+            toolset="mail",
+            permission="send",
+            effect=Effect.WRITE,
+            sinks=sinks.every_argument(arguments),
+            texts=tuple(sinks.leaves(arguments)),
+        )
+        return judge(call, manifest, WORKSPACE, facts)
+
+    assert isinstance(judged(to="bob@acme.example", text="Hello"), Allow)
+    assert judged(to="bob@acme.example", text="Hello there").rule == (
+        "spec.approvals.allow[0] needs text to be typed by whoever asks"
     )
-    assert isinstance(judge(WRITE, agent("issues:write"), WORKSPACE, clean), Allow)
-    strict = agent("issues:write", require_for=["github.issues:write"])
-    assert isinstance(judge(WRITE, strict, WORKSPACE, clean), Hold)
+    for held in (judged(), judged(to=None, text="Hello"), judged(to=[], text="Hello")):
+        assert isinstance(held, Hold)
 
 
 # --- what was read goes nowhere wider ------------------------------------------------------------

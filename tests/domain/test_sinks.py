@@ -332,6 +332,13 @@ def test_of_a_tool_that_declares_no_sinks_every_argument_is_one() -> None:
     assert named == {"Quarter", "bob@acme.example", "host", "evil.example"}
 
 
+@pytest.mark.parametrize("left_out", [{}, {"to": None}, {"to": []}, {"to": {}}, {"to": ""}])
+def test_of_such_a_tool_what_was_left_out_never_matches(left_out: dict[str, object]) -> None:
+    """It goes to whomever the service takes instead, and nobody typed that."""
+    sinks = every_argument({**left_out, **({"title": "Quarter"} if left_out else {})})
+    assert unmatched(sinks, ["Quarter to its arguments"]) is not None
+
+
 @pytest.mark.parametrize("value", [True, 1.5, float("nan")])
 def test_what_nobody_types_as_such_never_matches(value: object) -> None:
     sinks = arguments_named("flag")({"flag": value})
@@ -378,6 +385,26 @@ def test_an_argument_that_is_not_there_is_no_sink() -> None:
         "192.0.2.7",
         "http://[2001:db8::1]/x",
         "ftp://evil.example",
+        "<a href=https://evil.example/x>x</a>",
+        "<a href=//evil.example/x>x</a>",
+        "<a href=/\\evil.example/x>x</a>",
+        "<a href=\\\\evil.example/x>x</a>",
+        '<a href="/\n/evil.example">x</a>',
+        '<a href="/&Tab;/evil.example">x</a>',
+        "<a href=http:evil.example>x</a>",
+        "<a href=mailto:mallory>x</a>",
+        "<img alt=x src=https://evil.example/x.png>",
+        "<base href=//evil>",
+        "<form action=//evil/x>",
+        "See:https://evil.example",
+        "ht\u200btps://evil.example",
+        "www.evil.xn--p1ai",
+        "evil.xn--p1ai/x",
+        "www.evil.c0m",
+        "<!channel>",
+        "<!subteam^S0EVIL>",
+        "&lt;!here&gt;",
+        "x=y=evil.example",
     ],
 )
 def test_whatever_a_client_could_make_a_link_or_a_notice_of_is_found(words: str) -> None:
@@ -391,6 +418,7 @@ def test_whatever_a_client_could_make_a_link_or_a_notice_of_is_found(words: str)
         "Version 1.2.3 is out; 3.14 is pi. Dr. No said so...",
         "Steps:\n- first\n- second\n\n> quoted",
         "Überprüfung läuft. 日本語。",
+        "Either and/or both, n/a; a = b, x=1, 50% off! <!-- nothing --> ok",
     ],
 )
 def test_plain_words_are_no_links(words: str) -> None:
@@ -412,6 +440,10 @@ HOSTILE = {
     "brackets": "[" * 64_000,
     "list markers": "- " * 32_000,
     "dots": "a." * 32_000,
+    "equal signs": "a=" * 32_000,
+    "slashes": "a/" * 32_000,
+    "colons": "a:" * 32_000,
+    "calls": "<!" * 32_000,
     "at signs": "@" * 64_000,
     "one word": "a" * 64_000,
     "entities": "&amp;" * 12_000,

@@ -244,8 +244,13 @@ WIDER_WORKSPACES: dict[str, tuple[str, Any]] = {
     "another id": ("people.priya", {"slack": "U0MALLORY"}),
     "an id more": ("people.ben", {"slack": "U0BEN", "github": "mallory"}),
     "a login": ("people.ben", {"slack": "U0BEN", "login": "mallory"}),
+    "a person with an id on GitHub": ("people.mallory", {"github": "priya"}),
+    "a person in a mirrored group": ("people.mallory", {"slack": "U0MAL"}),
     "a member": ("groups.maintainers", ["@priya", "@anna", "@ben"]),
     "a role": ("roles.admin", ["@ben"]),
+    "another owner": ("roles.owner", ["@priya", "@ben"]),
+    "no owner": ("roles.owner", None),
+    "an owner less": ("roles.owner", ["@anna"]),
     "solo mode": ("solo_mode", True),
     "asks": ("asks", {"per_run": 21}),
     "money": ("budget.monthly_usd", 201),
@@ -270,7 +275,7 @@ WIDER_WORKSPACES: dict[str, tuple[str, Any]] = {
     "the manifest speaks": ("policy.requester_rights", None),
 }
 NARROWER_WORKSPACES: dict[str, tuple[str, Any]] = {
-    "a person": ("people.mallory", {"slack": "U0MAL"}),
+    "a person": ("people.mallory", {"email": "mallory@acme.example"}),
     "fewer members": ("groups.maintainers", ["@priya"]),
     "a group": ("groups.friends", ["@ben"]),
     "less money": ("budget.monthly_usd", 20),
@@ -294,6 +299,17 @@ def test_what_lets_a_workspace_do_more_is_told(case: str) -> None:
 @pytest.mark.parametrize("case", NARROWER_WORKSPACES)
 def test_what_narrows_a_workspace_is_not_told(case: str) -> None:
     assert told_of_workspace(changed(FULL, *NARROWER_WORKSPACES[case])) == []
+
+
+def test_a_group_that_has_a_role_is_told_where_the_role_is() -> None:
+    """What makes an owner is an owners' matter, however it is written."""
+    before = changed(changed(FULL, "groups.leads", ["@priya"]), "roles.owner", ["@leads"])
+    after = changed(before, "groups.leads", ["@anna"])
+    found = workspace_widenings(
+        manifests.workspace_manifest(before), manifests.workspace_manifest(after), {}
+    )
+    told = [each.sentence for each in found if each.path == "spec.roles"]
+    assert told == ["owner: @anna is new", "owner: @priya is none any more"]
 
 
 def test_a_group_that_approves_widens_every_agent_that_names_it() -> None:

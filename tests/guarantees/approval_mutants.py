@@ -365,7 +365,7 @@ MUTANTS = (
     Mutant(
         "glass_for_ever",
         "that a broken glass is good for an hour",
-        planted((approvals, "limit_time", _nothing)),
+        planted((approvals, "limit_time", _nothing), (rules, "GLASS_HOURS", 1000)),
         stories.old_glass,
     ),
     Mutant(

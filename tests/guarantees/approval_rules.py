@@ -56,6 +56,7 @@ class Ask:
     editor: str | None = None
     approving: set[str] = field(default_factory=set[str])
     retries: int = 0
+    retried_at: float = 0
     writes: int = 0
     is_over: bool = False
     glass: tuple[str, float] | None = None
@@ -72,17 +73,19 @@ class Ask:
 
     def is_carried(self, world: World) -> bool:
         """True where enough different people who may decide now have approved what is shown."""
-        if self.glass is not None and self.glass[0] in world.owners:
-            return True
+        if self.glass is not None:
+            who, since = self.glass
+            if who in world.owners and world.hours < since + GLASS_HOURS:
+                return True
         return all(
             len([who for who in self.approving if self._counts(who, rule, world)]) >= rule.quorum
             for rule in self.rules
         )
 
     def is_in_time(self, world: World) -> bool:
-        """True while it may run: an hour for a broken glass."""
+        """True while it may run: an hour for a broken glass, and as long again for a retry."""
         if self.retries:
-            return True
+            return world.hours < self.retried_at + EXPIRES_HOURS
         until = self.asked_at + EXPIRES_HOURS
         if self.glass is not None:
             until = min(until, self.glass[1] + GLASS_HOURS)

@@ -147,6 +147,7 @@ class Driver:
                 case "retry":
                     ask.approving.add(who)
                     ask.retries += 1
+                    ask.retried_at = self.world.hours
                 case "deny" | "happened":
                     ask.is_over = True
         await self.look()

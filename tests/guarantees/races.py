@@ -18,9 +18,11 @@ from openloop.actions import tokens
 from openloop.domain.audit import SYSTEM
 from openloop.domain.principal import Role
 from openloop.runtime import binding
+from openloop.storage import approvals
 from tests import make
 from tests.guarantees.racing import effects_in
 from tests.runtime.fakes import FakeSurface, reply
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -87,11 +89,13 @@ async def race(
                 )
                 for booth in range(processes)
             ]
-            around = asyncio.create_task(_around(stage, number, people, approval))
+            over = asyncio.Event()
+            around = asyncio.create_task(_around(stage, number, people, approval, over))
             for booth, turn in zip(booths, turns, strict=True):
                 await _tell(booth, turn)
             for booth in booths:
                 tally.counted += json.loads(await _said(booth))["counted"]
+            over.set()
             await around
             await _settle(stage, ref)
             tally.rounds += 1
@@ -127,9 +131,17 @@ def _voters(
     return found
 
 
-async def _around(stage: Stage, number: int, people: dict[str, Any], approval: Approval) -> None:
+async def _around(
+    stage: Stage, number: int, people: dict[str, Any], approval: Approval, over: asyncio.Event
+) -> None:
     """What else happens meanwhile: people leave the group, or the time is over."""
-    await asyncio.sleep(0.02 * (number % 4))
+
+    async def have_voted() -> bool:
+        async with stage.tx() as tx:
+            votes = await approvals.list_votes(tx, approval.id)
+        return over.is_set() or len(votes) >= number % 4
+
+    await until(have_voted, seconds=PATIENCE_SECONDS)
     if number % 3 == 1:
         await stage.revise_workspace(_workspace(people, half=True))
         await stage.revise_workspace(_workspace(people))

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 SECRET = "a-signing-secret"  # of the race only
 CHANNEL = make.CHANNEL
+AT_ONCE = 3
+"""Voters of one process who try at the same time: some come early, some when it is decided."""
 KILLED_BEFORE, KILLED_AFTER = 0.25, 0.25
 """How often a worker dies right before an effect, and right after it."""
 
@@ -171,10 +173,14 @@ class Doors:
     http: httpx.AsyncClient
     url: str
     turn: Round
+    crowd: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def go(self, voter: dict[str, str]) -> bool:
-        """One person's try, after a moment; True where the product took it."""
-        await asyncio.sleep(random.uniform(0, 0.15))  # a race needs spread
+        """One person's try, beside a few others'; True where the product took it."""
+        async with self.crowd:
+            return await self._try(voter)
+
+    async def _try(self, voter: dict[str, str]) -> bool:
         with contextlib.suppress(OpenLoopError):
             match voter["door"]:
                 case "slack":

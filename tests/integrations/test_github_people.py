@@ -8,6 +8,7 @@ import pytest
 
 from openloop.domain.audience import PlaceClass
 from openloop.integrations.github.client import GitHubClient
+from openloop.integrations.github.credentials import PersonalToken
 from openloop.integrations.github.errors import GitHubError
 from openloop.integrations.github.names import InvalidName
 from openloop.integrations.github.people import REMEMBERED_SECONDS, Rights
@@ -44,9 +45,13 @@ async def rig() -> AsyncIterator[GitHubRig]:
         yield rig
 
 
+async def no_findings() -> tuple[()]:
+    return ()
+
+
 @pytest.fixture
 async def rights(rig: GitHubRig, clock: Clock) -> AsyncIterator[Rights]:
-    async with GitHubClient(rig.api_url, lambda: TOKEN) as client:
+    async with GitHubClient(rig.api_url, PersonalToken(TOKEN)) as client:
         yield Rights(client, clock=clock)
 
 
@@ -170,7 +175,7 @@ async def test_a_repository_that_we_are_not_shown_has_no_class(rights: Rights) -
 async def test_the_thread_that_a_comment_goes_to_is_its_sink(
     rig: GitHubRig, repo: str, number: int, spelling: str
 ) -> None:
-    toolset = github_toolset(GitHubClient(rig.api_url, lambda: TOKEN), api_url=rig.api_url)
+    toolset = github_toolset(GitHubClient(rig.api_url, PersonalToken(TOKEN)), check=no_findings)
     comment = next(tool for tool in toolset.tools if tool.name == "create_comment")
     assert callable(comment.sinks)
     [sink] = comment.sinks({"repo": repo, "number": number, "body": "Done."})
@@ -182,7 +187,7 @@ async def test_the_thread_that_a_comment_goes_to_is_its_sink(
 @pytest.mark.parametrize("access", ["read", "write"])
 async def test_the_toolset_asks_github(rig: GitHubRig, access: Access) -> None:
     repository(rig, anna="read")
-    toolset = github_toolset(GitHubClient(rig.api_url, lambda: TOKEN), api_url=rig.api_url)
+    toolset = github_toolset(GitHubClient(rig.api_url, PersonalToken(TOKEN)), check=no_findings)
     assert toolset.may is not None
     assert await toolset.may("anna", "acme/vault", access) is (access == "read")
     await toolset.aclose()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -30,6 +33,20 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CONTEXT = CallContext(key="0197f4a2-6c1e-7d3a-9f10-3b5c7d9e1f20:7", intended_at=NOON)
 CREATE_ISSUE = "POST /repos/{owner}/{repo}/issues"
 LIST_ISSUES = "GET /repos/{owner}/{repo}/issues"
+ANYTHING: Arguments = {
+    "number": 1,
+    "labels": ["bug"],
+    "label": "bug",
+    "from_branch": "fix",
+    "into_branch": "main",
+    "comment_id": 1,
+    "ref": "main",
+    "run_id": 1,
+    "older": "main",
+    "newer": "fix",
+    "path": "src/app.py",
+    "words": "login",
+}
 ISSUE: Arguments = {"repo": "acme/platform", "title": "Login fails", "body": "Since noon"}
 
 
@@ -63,20 +80,34 @@ def content(result: ToolResult) -> dict[str, Any]:
     return cast("dict[str, Any]", result.content)
 
 
-async def test_what_each_tool_needs_and_does_is_declared(toolset: Toolset) -> None:
-    assert {(one.name, one.permission, one.effect) for one in toolset.tools} == {
-        ("get_issue", "issues:read", Effect.READ),
-        ("list_issues", "issues:read", Effect.READ),
-        ("list_comments", "issues:read", Effect.READ),
-        ("create_issue", "issues:write", Effect.WRITE),
-        ("create_comment", "issues:write", Effect.WRITE),
-        ("get_pull", "pulls:read", Effect.READ),
-        ("list_pulls", "pulls:read", Effect.READ),
-        ("list_pull_files", "pulls:read", Effect.READ),
-    }
+def documented() -> set[tuple[str, str, str]]:
+    """Name, effect and permission of each tool in the table of the reference."""
+    page = (Path(__file__).parents[2] / "docs/reference/github.md").read_text()
+    row = re.compile(r"^\| `(\w+)` \| (read|write) \| `(\w+:\w+)` \|", re.MULTILINE)
+    return {(found[1], found[2], found[3]) for found in row.finditer(page)}
+
+
+async def test_what_each_tool_needs_and_does_is_documented(toolset: Toolset) -> None:
+    declared = {(one.name, str(one.effect), one.permission) for one in toolset.tools}
+    assert declared == documented()
+    assert len(declared) == len(toolset.tools)
+
+
+async def test_every_write_says_what_it_reaches_and_how_it_is_found_again(
+    toolset: Toolset,
+) -> None:
     for one in toolset.tools:
+        is_write = one.permission.endswith(":write")
+        assert one.effect is (Effect.WRITE if is_write else Effect.READ)
         assert one.resource is not None
-        assert (one.look_up is not None) == (one.effect is Effect.WRITE)
+        told = (one.look_up, one.sinks, one.version)
+        assert [part is not None for part in told] == [is_write] * 3, one.name
+
+
+async def test_a_model_is_told_briefly(toolset: Toolset) -> None:
+    for one in toolset.tools:
+        assert len(one.description) < 160, one.name
+        assert len(json.dumps(one.parameters)) < 1200, one.name
 
 
 async def test_an_issue_is_opened_under_the_mark_of_its_effect(
@@ -164,7 +195,7 @@ async def test_a_repository_that_is_none_never_leaves_us(
     for one in toolset.tools:
         registered = registry.find(f"github__{one.name}")
         assert registered is not None
-        arguments: Arguments = {**ISSUE, "number": 1, "repo": repo}
+        arguments: Arguments = {**ISSUE, **ANYTHING, "repo": repo}
         fitting = {name: arguments[name] for name in cast("list[str]", one.parameters["required"])}
         assert one.resource is not None
         if repo != "acme/..":  # a schema cannot say it
@@ -270,40 +301,24 @@ async def test_what_is_read_is_bounded_and_holds_no_control_characters(
     assert {len(one["body"]) for one in listed["issues"]} == {2000}
 
 
-async def test_doctor_says_whose_token_it_is_or_what_to_do(
-    rig: GitHubRig, toolset: Toolset
-) -> None:
-    (well,) = await toolset.check()
-    assert (well.ok, well.detail) == (True, f"signed in as openloop-bot at {rig.api_url}")
-
-    rig.state.revoke_token(TOKEN)
-    (ill,) = await toolset.check()
-    assert (ill.ok, "Bad credentials" in ill.detail) == (False, True)
-    assert "GITHUB_TOKEN" in ill.remedy
-
-    await rig.stop()
-    (gone,) = await toolset.check()
-    assert (gone.ok, "GITHUB_API_URL" in gone.remedy) == (False, True)
-
-
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [
         ({"GITHUB_TOKEN": "ghp a"}, "GITHUB_TOKEN must be"),
-        ({"GITHUB_APP_ID": "1"}, "GITHUB_TOKEN is missing"),
         ({"GITHUB_API_URL": "ftp://github.test"}, "http"),
         ({"GITHUB_API_URL": "http://github.test"}, "https"),
         ({"GITHUB_API_URL": "https://anna:x@github.test"}, "user"),
         ({"GITHUB_API_URL": "https://github.test?a=b"}, "query"),
         ({"GITHUB_API_URL": "https://github.test:port"}, "not a URL"),
+        ({"GITHUB_LOG_HOSTS": "https://logs.test"}, "GITHUB_LOG_HOSTS"),
+        ({"GITHUB_LOG_HOSTS": "logs.test, *.com"}, "GITHUB_LOG_HOSTS"),
+        ({"GITHUB_LOG_HOSTS": "*"}, "GITHUB_LOG_HOSTS"),
     ],
 )
 def test_a_wrong_setting_is_a_problem_at_the_start(
     environment: dict[str, str], problem: str
 ) -> None:
     whole = {"GITHUB_TOKEN": TOKEN, **environment}
-    if "GITHUB_APP_ID" in whole:
-        del whole["GITHUB_TOKEN"]
     with pytest.raises(Misconfigured) as caught:
         GitHubSettings.read(whole)
     assert [problem in one for one in caught.value.problems] == [True]

@@ -69,6 +69,9 @@ def test_what_a_provider_counts(answer: Any, *, assumed: bool) -> None:
         (COUNTED, "x", False),
         (Usage(input_tokens=100, output_tokens=0), "x", True),
         (Usage(input_tokens=0, output_tokens=20), "x", True),
+        (Usage(input_tokens=10**18, output_tokens=20), "x", True),
+        (Usage(input_tokens=100, output_tokens=10**9), "x", False),
+        (Usage(input_tokens=100, output_tokens=10**9 + 1), "x", True),
         (Usage(input_tokens=100, output_tokens=0), "", False),
     ],
 )

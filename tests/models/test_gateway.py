@@ -24,7 +24,7 @@ from openloop.models.errors import (
     ModelUnavailable,
     UnknownModel,
 )
-from openloop.models.gateway import GatewayConfig, open_gateway, serve_gateway
+from openloop.models.gateway import GatewayConfig, open_gateway
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -349,8 +349,13 @@ async def test_open_calls_are_finished_before_it_stops(
     path = gateway_config.socket_path
     assert path is not None
     stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with open_gateway(gateway_config):
+            await stop.wait()
+
     async with asyncio.timeout(30):
-        served = asyncio.create_task(serve_gateway(gateway_config, stop))
+        served = asyncio.create_task(serve())
         client = GatewayClient(path)
         await until(lambda: answers(client))
 
@@ -359,7 +364,7 @@ async def test_open_calls_are_finished_before_it_stops(
         stop.set()
 
         assert (await call).text == "Done."
-        assert await served == 0
+        await served
     assert not path.exists()
     with pytest.raises(ModelUnavailable):
         await client.complete(request())

@@ -23,17 +23,10 @@ if TYPE_CHECKING:
 SOURCE = str(Path(openloop.__file__).parents[1])
 
 SERVE = """
-import os, sys
-from pathlib import Path
-from openloop.models.gateway import GatewayConfig, run_gateway
-folder, scripts, parent_fd, warm = sys.argv[1:]
-config = GatewayConfig(
-    environ=dict(os.environ), socket_path=Path(folder, "g.sock"), scripts=Path(scripts),
-    parent_fd=int(parent_fd), warm=warm == "warm", drain_seconds=2,
-)
-status = run_gateway(config)
-print("loaded" if "litellm" in sys.modules else "not loaded", flush=True)
-sys.exit(status)
+import atexit, runpy, sys
+loaded = lambda: print("loaded" if "litellm" in sys.modules else "not loaded", flush=True)
+atexit.register(loaded)
+runpy.run_module("openloop", run_name="__main__")
 """
 
 ASK = """
@@ -42,7 +35,7 @@ from pathlib import Path
 import openloop.models.client, openloop.models.prices
 from openloop.domain.model import ModelMessage, ModelRequest
 async def ask():
-    client = openloop.models.client.GatewayClient(Path(sys.argv[1], "g.sock"))
+    client = openloop.models.client.GatewayClient(Path(sys.argv[1]))
     message = ModelMessage("user", "hello")
     request = ModelRequest(model="scripted/demo", messages=(message,), idempotency_key="k")
     reply = await client.complete(request)
@@ -56,7 +49,7 @@ print(json.dumps([text, heavy]))
 
 @dataclass
 class Served:
-    folder: Path
+    socket: Path
     process: subprocess.Popen[str]
     parent: int
 
@@ -69,31 +62,32 @@ class Served:
 def served(
     folder: Path, scripts: Path, *, warm: bool = False, path: str = SOURCE
 ) -> Generator[Served]:
-    """A gateway process, once its socket is there."""
+    """`openloop gateway`, once its socket is there."""
+    socket = folder / "run" / "gateway.sock"
     child, parent = os.pipe()
     process = subprocess.Popen(
         [
-            sys.executable,
-            "-c",
-            SERVE,
-            str(folder),
-            str(scripts),
-            str(child),
-            "warm" if warm else "",
+            *(sys.executable, "-c", SERVE, "gateway"),
+            *("--warm", "yes" if warm else "no", "--parent-fd", str(child)),
         ],
         pass_fds=[child],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": path,
+            "OPENLOOP_HOME": str(folder),
+            "OPENLOOP_SCRIPTS": str(scripts),
+        },
     )
     os.close(child)
     try:
         deadline = time.monotonic() + 20
-        while not (folder / "g.sock").exists() and process.poll() is None:
+        while not socket.exists() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        yield Served(folder, process, parent)
+        yield Served(socket, process, parent)
     finally:
         process.kill()
         process.communicate()
@@ -108,7 +102,7 @@ def test_an_all_scripted_gateway_and_its_client_load_nothing_heavy(
 ) -> None:
     with served(short_folder, scripts) as gateway:
         asked = subprocess.run(
-            [sys.executable, "-c", ASK, str(short_folder)],
+            [sys.executable, "-c", ASK, str(gateway.socket)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -119,7 +113,7 @@ def test_an_all_scripted_gateway_and_its_client_load_nothing_heavy(
 
         assert json.loads(asked.stdout) == ["Hello.", []]
         assert gateway.result() == (0, "not loaded")
-    assert not (short_folder / "g.sock").exists()
+    assert not gateway.socket.exists()
 
 
 def test_it_stops_when_its_parent_is_gone(short_folder: Path, scripts: Path) -> None:

@@ -13,7 +13,6 @@ import pytest
 from openloop.domain.pricing import Price, PriceOverride
 from openloop.models.errors import BadScript, UnknownModel, UnpricedModel
 from openloop.models.prices import PriceBook, shipped_prices
-from openloop.models.providers import provider_key_names
 
 FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
 DEAR = Price(input_per_million=Decimal(7), output_per_million=Decimal(70))
@@ -124,17 +123,3 @@ def test_a_script_that_is_not_there_is_unknown_and_a_broken_one_is_said_to_be(
     assert PriceBook().find("scripted/demo") is None
     with pytest.raises(BadScript):
         book.find("scripted/broken")
-
-
-@pytest.mark.parametrize(
-    ("model", "names"),
-    [
-        ("openai/gpt-4o-mini", ("OPENAI_API_KEY",)),
-        ("anthropic/claude-sonnet-4-6", ("ANTHROPIC_API_KEY",)),
-        ("gemini/gemini-2.5-flash", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
-        ("ollama/llama3.2", ()),
-        ("scripted/demo", ()),
-    ],
-)
-def test_the_key_that_a_model_needs_is_named(model: str, names: tuple[str, ...]) -> None:
-    assert provider_key_names(model) == names

@@ -1,7 +1,8 @@
-"""Prices: never booked too low, and never more reserved than there is."""
+"""Prices: exact, and never booked too low."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,13 +13,8 @@ from hypothesis import strategies as st
 from openloop.domain.model import Usage
 from openloop.domain.pricing import (
     MICRODOLLAR,
-    UNBOUNDED_TOKENS,
     Price,
-    affordable_output_tokens,
     cost,
-    max_tokens,
-    reservation,
-    settlement,
 )
 
 dollars = st.decimals(min_value=0, max_value=1000, places=9)
@@ -64,27 +60,9 @@ def test_cost_is_the_exact_sum_rounded_up_to_a_microdollar(usage: Usage, price: 
 
 @settings(deadline=None)
 @given(usages(), prices())
-def test_a_call_within_its_reservation_never_costs_more_than_it(usage: Usage, price: Price) -> None:
-    reserved = reservation(
-        input_tokens=usage.input_tokens, max_tokens=usage.output_tokens, price=price
-    )
-    assert settlement(usage, price, reserved=reserved) <= reserved
-
-
-@settings(deadline=None)
-@given(st.decimals(min_value=-5, max_value=100, places=8), tokens, prices())
-def test_what_is_affordable_fits_and_one_token_more_does_not(
-    remaining: Decimal, input_tokens: int, price: Price
-) -> None:
-    most = affordable_output_tokens(remaining, input_tokens=input_tokens, price=price)
-
-    def needs(output_tokens: int) -> Decimal:
-        return reservation(input_tokens=input_tokens, max_tokens=output_tokens, price=price)
-
-    if most:
-        assert needs(most) <= remaining
-    if most < UNBOUNDED_TOKENS:
-        assert needs(most + 1) > remaining
+def test_what_is_read_from_a_cache_never_makes_a_call_dearer(usage: Usage, price: Price) -> None:
+    uncached = replace(usage, cached_tokens=0)
+    assert cost(usage, price) <= cost(uncached, price)
 
 
 def test_cached_input_costs_its_own_price_and_reasoning_is_output() -> None:
@@ -100,39 +78,12 @@ def test_cached_input_costs_its_own_price_and_reasoning_is_output() -> None:
     assert cost(usage, price) == Decimal("2.6")
 
 
-def test_usage_that_nobody_counted_is_settled_at_the_whole_reservation() -> None:
+def test_usage_that_nobody_counted_has_no_cost() -> None:
     price = Price(input_per_million=Decimal(2), output_per_million=Decimal(10))
     unknown = Usage(input_tokens=0, output_tokens=0, assumed=True)
 
-    assert settlement(unknown, price, reserved=Decimal("0.04")) == Decimal("0.04")
-    with pytest.raises(ValueError, match="reservation"):
+    with pytest.raises(ValueError, match="settle the reservation"):
         cost(unknown, price)
-
-
-def test_an_overrun_is_booked_in_full() -> None:
-    price = Price(input_per_million=Decimal(1), output_per_million=Decimal(1))
-    usage = Usage(input_tokens=2_000_000, output_tokens=1)
-    assert settlement(usage, price, reserved=Decimal(1)) == Decimal("2.000001")
-
-
-@pytest.mark.parametrize(
-    ("model_maximum", "limit", "affordable", "expected"),
-    [
-        (16_384, 4096, 100_000, 4096),
-        (1024, 4096, 100_000, 1024),
-        (16_384, 4096, 300, 300),
-        (16_384, 4096, 256, 256),
-        (16_384, 4096, 255, None),
-        (16_384, 4096, 0, None),
-        (16_384, 100, 5000, 100),
-        (16_384, 4096, None, 4096),
-    ],
-)
-def test_an_answer_is_as_long_as_model_limit_and_budget_allow(
-    model_maximum: int, limit: int, affordable: int | None, expected: int | None
-) -> None:
-    allowed = max_tokens(model_maximum=model_maximum, limit=limit, affordable=affordable)
-    assert allowed == expected
 
 
 @pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity"])

@@ -38,15 +38,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 KEY, WRONG_KEY = "sk-canary-8c1f", "sk-canary-77aa"
 
 SERVE = """
-import logging, os, sys
+import asyncio, logging, os, sys
 from pathlib import Path
-from openloop.models.gateway import GatewayConfig, run_gateway
+import uvloop
+from openloop.models.gateway import GatewayConfig, open_gateway
 logging.basicConfig(level=logging.DEBUG)
 config = GatewayConfig(
-    environ=dict(os.environ), socket_path=Path(sys.argv[1]), parent_fd=0, warm=True,
+    environ=dict(os.environ), socket_path=Path(sys.argv[1]), warm=True,
     warm_wait_seconds=0.2, concurrency=2, waiting=2, drain_seconds=2,
 )
-sys.exit(run_gateway(config))
+async def serve_until_the_end_of_input():
+    async with open_gateway(config):
+        await asyncio.to_thread(sys.stdin.read)
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(serve_until_the_end_of_input())
 """
 
 

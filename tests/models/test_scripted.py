@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openloop.domain.model import ModelMessage, ModelReply, ModelRequest, ToolCall, Usage
-from openloop.domain.pricing import cost, estimate_input_tokens, reservation
+from openloop.domain.pricing import cost, estimate_input_tokens
 from openloop.models.errors import BadScript
 from openloop.models.script import Script
 from openloop.models.script_file import parse_script
@@ -155,7 +155,7 @@ PRICE = HASHED.price
 def test_hashed_usage_is_a_tenth_to_the_whole_of_the_reservation(text: str, limit: int) -> None:
     asked = request(ModelMessage("user", text), max_tokens=limit)
     reserved_input = estimate_input_tokens(asked.messages)
-    reserved = reservation(input_tokens=reserved_input, max_tokens=limit, price=PRICE)
+    reserved = cost(Usage(input_tokens=reserved_input, output_tokens=limit), PRICE)
 
     usage = reply_to(asked, HASHED).reply.usage
 

@@ -217,6 +217,7 @@ class FakeTracker:
     knows: bool = True
     before: Callable[[str], Awaitable[None]] | None = None
     after: Callable[[str], Awaitable[None]] | None = None
+    opens: Callable[[Arguments, ToolResult], Thread | None] | None = None
 
     async def create(self, arguments: Arguments, context: CallContext) -> ToolResult:
         self.writes.append(context.key)
@@ -280,6 +281,7 @@ class FakeTracker:
                     resource=_repo,
                     sinks=(),
                     look_up=self.find,
+                    opens=self.opens,
                 ),
                 Tool(
                     name="get_issue",

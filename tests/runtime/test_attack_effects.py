@@ -9,8 +9,9 @@ import pytest
 
 from openloop.actions import effects
 from openloop.actions.cancel import cancel
+from openloop.actions.waiting import withdraw
 from openloop.domain.approval import ApprovalState
-from openloop.domain.audit import SYSTEM
+from openloop.domain.audit import SYSTEM, Who
 from openloop.domain.run import RunState
 from tests import make
 from tests.runtime.fakes import reply
@@ -168,6 +169,46 @@ async def test_a_retry_counts_from_when_it_was_decided(stage: Stage, clock: Cloc
 
     assert len(stage.tracker.issues) == 1
     assert (await stage.approval(ref)).state is ApprovalState.EXECUTED
+
+
+async def test_a_retry_is_good_for_as_long_as_the_call_might_have_waited(
+    stage: Stage, clock: Clock
+) -> None:
+    """No worker was there for days after the decision: people are asked again what is true."""
+    ref, _ = await unknown(stage)
+    stage.tracker.issues.clear()
+    await clock.advance(hours=100)
+    await stage.press("retry", by="anna")
+    before = len(stage.tracker.writes)
+
+    await clock.advance(hours=73)
+    await stage.work(ref)
+
+    approval = await stage.approval(ref)
+    assert approval.state is ApprovalState.UNKNOWN
+    assert "too late" in approval.reason
+    assert len(stage.tracker.writes) == before
+
+    await stage.press("retry", by="anna")
+    await stage.work(ref)
+    assert (await stage.approval(ref)).state is ApprovalState.EXECUTED
+
+
+async def test_what_may_have_happened_is_not_called_undone_when_it_is_given_up(
+    stage: Stage,
+) -> None:
+    ref, approval = await unknown(stage)
+    await stage.press("retry", by="anna")
+    by = Who(kind="system", name="ben")
+    await withdraw(stage.database, stage.workspace, approval.id, by=by, reason="enough")
+
+    await stage.work(ref)
+
+    told = stage.models.requests[-1].messages[-1].content
+    assert "may have happened" in told
+    [step] = [each for each in await stage.steps(await stage.run_of(ref)) if each.effect]
+    assert step.output is not None
+    assert step.output["outcome"] == "unknown"
 
 
 # --- what a model answers ------------------------------------------------------------------------

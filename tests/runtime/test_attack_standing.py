@@ -9,6 +9,7 @@ import pytest
 from openloop.actions.cancel import cancel
 from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
+from openloop.storage import principals
 from tests import make
 from tests.runtime.fakes import reply
 from tests.runtime.test_attack_effects import STANDING, create
@@ -48,3 +49,30 @@ async def test_a_stop_during_one_allowed_write_keeps_the_next_from_running(
         "effect.done",
         "effect.failed" if is_heard else "effect.done",
     ]
+
+
+async def test_whose_words_they_are_is_what_the_manifest_says_of_their_id(
+    database: Database,
+) -> None:
+    """A link of the same id to an owner, made before the manifest knew it, gives nobody a role."""
+    stage = await make.stage(database, agent=STANDING)
+    async with stage.tx() as tx:
+        for name, tenant, origin in (("anna", "T0ACME", "manifest"), ("priya", "", "link")):
+            person = await principals.find_by_name(tx, name)
+            assert person is not None
+            await principals.set_identity(
+                tx,
+                stage.workspace,
+                person.id,
+                surface="slack",
+                tenant=tenant,
+                external_id="U0EVE",
+                origin=origin,  # pyright: ignore[reportArgumentType]
+            )
+    stage.models.turns = [reply("I will.", make.CREATE), reply("All done.")]
+
+    ref = await stage.mention(by="eve")
+    await stage.work(ref)
+
+    assert stage.tracker.writes == []
+    assert "anna is none" in (await stage.approval(ref)).rule

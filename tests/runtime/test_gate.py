@@ -232,7 +232,7 @@ def test_two_tools_of_one_name_are_refused_at_the_start() -> None:
 def github_registry() -> Registry:
     """The real GitHub toolset; its client is never called by the gate."""
     client: Any = object()
-    tools = github.github_toolset(_Closing(client), api_url="https://api.github.com")  # pyright: ignore[reportArgumentType]
+    tools = github.github_toolset(_Closing(client), check=_Closing.check)  # pyright: ignore[reportArgumentType]
     return Registry((tools,))
 
 
@@ -242,6 +242,10 @@ class _Closing:
 
     async def aclose(self) -> None:
         return None
+
+    @staticmethod
+    async def check() -> tuple[()]:
+        return ()
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from openloop.actions import sealing, secrets, tokens
+from openloop.actions.bookmarks import SurfaceBookmarks
 from openloop.domain.audit import SYSTEM
 from openloop.domain.audit_checkpoint import SigningKey
 from openloop.domain.principal import Role
-from openloop.storage import checkpoints, glasses, rows
+from openloop.domain.surface import FailedBuild
+from openloop.storage import checkpoints, glasses, investigations, opened, rows
 from openloop.storage.database import Database
 from tests import make
 from tests.actions.configuring import WIDER, Desk, waiting
@@ -63,6 +66,24 @@ async def with_everything(stage: Stage) -> None:
                 "answer": rows.json({"text": "canary"}),
             },
         )
+        await tx.run(
+            "INSERT INTO choices (workspace_id, id, surface, inbound) VALUES (%(w)s, %(w)s, 'x', '{}')",
+            {"w": stage.workspace},
+        )
+        red = FailedBuild(
+            source="workflow_run", id="1", commit="canary", branch="main", conclusion="failure"
+        )
+        await opened.note(
+            tx,
+            stage.workspace,
+            make.thread("opened"),
+            await stage.run_of(ref),
+            step_seq=1,
+            link="https://tracker.example/canary",
+        )
+        await investigations.begin(
+            tx, stage.workspace, make.place(), red, failed_at=datetime.now(UTC)
+        )
         await glasses.add(
             tx,
             stage.workspace,
@@ -75,6 +96,8 @@ async def with_everything(stage: Stage) -> None:
     await secrets.set_secret(
         stage.database, stage.workspace, "canary", "canary", keys=Keys(), by=SYSTEM
     )
+    async with SurfaceBookmarks(stage.database, stage.workspace, "github").hold("canary") as held:
+        await held.keep({"text": "canary"})
     await configure(stage)
     await identified(stage)
     await seal(stage)

@@ -21,12 +21,12 @@ from openloop.testing.story.stage import environ_for, open_rigs
 from tests.stories.manifests import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from pathlib import Path
 
     from openloop.app import Application
     from openloop.domain.ids import WorkspaceId
-    from openloop.testing.rigs.github import GitHubRig
+    from openloop.testing.rigs.github import GitHubRig, GitHubState
     from openloop.testing.rigs.slack import SlackRig
 
 
@@ -97,15 +97,26 @@ class Product:
 
 @asynccontextmanager
 async def open_product(
-    conninfo: str, *, home: Path, manifests: Path, scripts: Path
+    conninfo: str,
+    *,
+    home: Path,
+    manifests: Path,
+    scripts: Path,
+    environ: Mapping[str, str] | None = None,
+    prepare: Callable[[GitHubState], None] | None = None,
 ) -> AsyncGenerator[Product]:
-    """All of it, ready, with the manifests of a folder applied."""
+    """All of it, ready, with the manifests of a folder applied.
+
+    `environ` is set beside what points at the rigs; `prepare` sets the fake GitHub up before that.
+    """
     async with open_rigs(time_scale=0.001) as (slack, github):
-        environ = environ_for(slack, github, scripts=scripts) | {
+        if prepare is not None:
+            prepare(github.state)
+        settled = environ_for(slack, github, scripts=scripts) | {
             "OPENLOOP_HOME": str(home),
             "DATABASE_URL": conninfo,
         }
-        loaded = settings.load(environ)
+        loaded = settings.load(settled | dict(environ or {}))
         gateway = GatewayConfig(
             environ={}, socket_path=loaded.gateway_socket, scripts=loaded.scripts
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+GUIDES = EXAMPLES.parent / "docs" / "guides"
 HEAD = "apiVersion: openloop.ai/v1alpha1\nkind: AgentTest\n"
 
 
@@ -103,6 +104,28 @@ def test_a_test_that_cannot_be_played_says_why(
         "nothing-waits": "anna is to approve, and nothing waits for anybody",
         "stranger": "'nobody' has no Slack id in the Workspace and is no outsider of this test",
     }
+
+
+def test_the_script_in_the_guide_does_what_the_guide_says(
+    run: Callable[..., tuple[int, Any, str]], tmp_path: Path
+) -> None:
+    guide = (GUIDES / "scripted-model.md").read_text()
+    scripts, test = tmp_path / "scripts", tmp_path / "test.yaml"
+    scripts.mkdir()
+    example = guide.split("```yaml\n")[1].split("```")[0]
+    (scripts / "triage.yaml").write_text(example)
+    test.write_text(
+        f"{HEAD}metadata: {{ name: guide, agent: dev-platform }}\n"
+        "spec: { model: scripted/triage, "
+        'thread: [ { by: ben, text: "open an issue in acme/platform" } ], '
+        "tools: [ { tool: github__create_issue, content: { number: 7 }, link: https://7.test } ], "
+        "decide: [ { by: anna, decision: approve } ], "
+        'expect: { calls: [github__create_issue], says: ["Created #7: https://7.test"] } }\n'
+    )
+
+    status, [ran], told = run(test, options=("--scripts", str(scripts)))
+
+    assert (status, told, ran["problem"]) == (Exit.OK, "", "")
 
 
 def test_files_without_a_test_or_a_workspace_are_refused(

@@ -135,9 +135,20 @@ def members_of(
     return [people[name] for name in sorted(names) if name in people]
 
 
+async def with_room(
+    tx: Transaction, governing: Governing, members: Sequence[PrincipalId]
+) -> list[PrincipalId]:
+    """Those of these people who may be asked about one more call."""
+    await approvals.lock_room(tx)
+    most = governing.workspace.spec.asks.per_approver
+    open_asks = await approvals.count_open(tx, members)
+    return [each for each in members if open_asks.get(each, 0) < most]
+
+
 async def _room(
     tx: Transaction, governing: Governing, run: Run, asked: Sequence[Held | Approval]
 ) -> Room:
+    await approvals.lock_room(tx)
     limits = governing.workspace.spec.asks
     references = {ref for each in asked for demand in each.demands for ref in demand.approvers}
     names = {name for ref in references for name in governing.workspace.members(ref)}

@@ -14,7 +14,7 @@ from openloop.actions.buttons import hash_token, new_token
 from openloop.actions.cards import redraw
 from openloop.actions.opening import open_approval, wake_decided
 from openloop.actions.pause import refuse_if_paused
-from openloop.domain.approval import ApprovalState
+from openloop.domain.approval import GLASS_HOURS, ApprovalState
 from openloop.domain.audit import Who, actor_as_who
 from openloop.domain.errors import AlreadyDecided, Edited, Forbidden, NotFound
 from openloop.domain.principal import Role
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from openloop.storage.database import Database, Transaction
 
 BREAK_GLASS = "break_glass"
-GOOD_FOR_HOURS = 1
 CONFIRM_MINUTES = 60
 CONSOLE = "console"
 
@@ -187,7 +186,7 @@ async def _break(
     await approvals.add_vote(
         tx, workspace, approval, principal_id=by.id, decision=BREAK_GLASS, via=who.via
     )
-    await approvals.limit_time(tx, approval.id, hours=GOOD_FOR_HOURS)
+    await approvals.limit_time(tx, approval.id, hours=GLASS_HOURS)
     told = f"Glass broken by {by.name}: {reason}"
     await redraw(tx, workspace, approval, told, run=open_one.run)
     await _tell(tx, workspace, open_one, others, said=f"{told} ({approval.card.title})")

@@ -9,6 +9,7 @@ from openloop.actions.asking import ask
 from openloop.actions.buttons import new_token
 from openloop.actions.judged import Held, Judged, Refused, Started
 from openloop.domain.facts import LABEL, SOURCE
+from openloop.domain.noted_facts import NOTED
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind, StepState
 from openloop.domain.surface import SetStatus
@@ -201,6 +202,8 @@ async def _write(
             state, effect, output = StepState.HELD, judged.effect, None
     if not isinstance(judged, Refused) and judged.seen is not None:
         entry |= {LABEL: str(judged.seen.visible_in), SOURCE: judged.seen.source}
+    if judged.facts is not None:
+        entry[NOTED] = judged.facts
     return await steps.ask_write(
         tx,
         workspace,

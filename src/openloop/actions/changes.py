@@ -19,6 +19,7 @@ from openloop.domain.change import (
 )
 from openloop.domain.ids import ChangeId, new_id
 from openloop.domain.manifest import parse_workspace
+from openloop.domain.principal import Role
 from openloop.storage import agents, audit, principals
 from openloop.storage import changes as rows
 
@@ -38,6 +39,7 @@ class Voter:
 
     principal: PrincipalId
     who: Who
+    is_owner: bool = False
     reason: str = ""
 
 
@@ -101,7 +103,7 @@ async def approve(
     """Agree to a change: what was shown is applied, or nothing.
 
     Raises:
-        OwnProposal, NotAPerson: somebody else has to
+        OwnProposal, NotAPerson, NeedsOwner: somebody else has to
         ChangeDecided, ChangeExpired: it is over
         ChangeStale: it would come to something else by now; propose it again
         Invalid: it could not be applied any more
@@ -149,12 +151,23 @@ async def _may_approve(tx: Transaction, change: Change, voter: Voter) -> bool:
     """Whether the workspace is in solo mode, by the manifest in force and not the proposed one."""
     _refuse_over(change)
     revision = await agents.find_workspace_revision(tx)
-    solo_mode = (
-        revision is not None
-        and parse_workspace(revision.source, name="the live workspace").spec.solo_mode
+    live = (
+        parse_workspace(revision.source, name="the live workspace")
+        if revision is not None
+        else None
     )
     principal = await principals.get(tx, voter.principal)
-    change.refuse_voter(principal.id, is_person=principal.kind == "person", solo_mode=solo_mode)
+    proposer = await principals.get(tx, change.proposed_by)
+    solo_mode = live is not None and live.spec.solo_mode
+    change.refuse_voter(
+        principal.id,
+        is_person=principal.kind == "person",
+        has_owner=voter.is_owner
+        or (proposer.active and Role.OWNER in proposer.roles)
+        or live is None
+        or not live.has_owners,
+        solo_mode=solo_mode,
+    )
     return solo_mode
 
 

@@ -1,8 +1,9 @@
 """Dry run of a policy: recorded calls are decided again under proposed manifests, with no effect.
 
-A record says who asked, what they typed and what the run had read. It does not say who could read
-along and what the services said of the requesters: there every possibility counts under which the
-policy in force decides as it is on record.
+A step notes the facts that its call was decided by. Where it noted none, or what was typed is deleted
+since, the call is `assumed`: then the record does not say who could read along and what the services
+said of the requesters, and every possibility counts under which the policy in force decides as it is
+on record.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import orjson
 
-from openloop.domain import circumstances
+from openloop.domain import circumstances, noted_facts
 from openloop.domain.errors import Invalid
 from openloop.domain.facts import Requester, RunFacts, seen_in
 from openloop.domain.ids import RunId
@@ -27,7 +28,7 @@ from openloop.domain.step import Step, StepKind
 from openloop.storage import agents, recorded_calls, requesters, steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from openloop.domain.change import ManifestFile
     from openloop.domain.ids import WorkspaceId
@@ -49,7 +50,10 @@ _NO_DECISION: Final = ("approvals: asked once", "limits: calls per step", "no su
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecidedAgain:
-    """A recorded call that the proposed manifests decide otherwise than those in force."""
+    """A recorded call that the proposed manifests decide otherwise than those in force.
+
+    `assumed`: a part of the facts it was decided by is not on record.
+    """
 
     run_id: RunId
     step: int
@@ -61,15 +65,20 @@ class DecidedAgain:
     live: Decided
     planned: Decided
     rule: str
+    assumed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """A page of runs. `undecided` calls have lost their arguments or fit no tool any more."""
+    """A page of runs. `undecided` calls have lost their arguments or fit no tool any more.
+
+    `assumed` calls were decided again under every possibility that their record leaves open.
+    """
 
     runs: int
     calls: int
     undecided: int
+    assumed: int
     differing: tuple[DecidedAgain, ...]
     next_cursor: RunId | None
 
@@ -101,7 +110,7 @@ async def dry_run(
         sides = await _sides(tx, proposed, governing)
         runs = await recorded_calls.list_runs(tx, hours=hours, before=before, limit=RUNS)
         held = await recorded_calls.list_held(tx, [run.id for run in runs])
-        calls = undecided = 0
+        calls = undecided = assumed = 0
         differing: list[DecidedAgain] = []
         for run in runs:
             if run.agent not in sides:
@@ -119,13 +128,16 @@ async def dry_run(
                 found = _again(step, run, facts, sides[run.agent], look_at, held)
                 if found is None:
                     undecided += 1
-                elif found.live != found.planned:
+                    continue
+                assumed += found.assumed
+                if found.live != found.planned:
                     differing.append(found)
     last = runs[-1].id if len(runs) == RUNS else None
     return DryRun(
         runs=len(runs),
         calls=calls,
         undecided=undecided,
+        assumed=assumed,
         differing=tuple(differing),
         next_cursor=last,
     )
@@ -212,7 +224,14 @@ def _again(
     if call is None:
         return None
     recorded = _recorded(step, is_held=(run.id, step.seq) in held)
-    was, now, rule = _widest(call, facts, sides, recorded)
+    exact = noted_facts.recall(
+        call,
+        step.input.get(noted_facts.NOTED),
+        typed=[text for requester in facts.requesters for text in requester.typed],
+        surface=facts.surface,
+        seen=facts.seen,
+    )
+    was, now, rule = _widest(call, exact or circumstances.possible(call, facts), sides, recorded)
     return DecidedAgain(
         run_id=run.id,
         step=step.seq,
@@ -224,6 +243,7 @@ def _again(
         live=was,
         planned=now,
         rule=rule,
+        assumed=len(exact) != 1,
     )
 
 
@@ -234,20 +254,20 @@ def _recorded(step: Step, *, is_held: bool) -> Decided:
 
 
 def _widest(
-    call: Call, facts: RunFacts, sides: _Sides, recorded: Decided
+    call: Call, possible: Iterable[RunFacts], sides: _Sides, recorded: Decided
 ) -> tuple[Decided, Decided, str]:
     """What both sides say; of several possibilities, the one that lets through the most anew."""
-    found = list(_possibilities(call, facts, sides))
+    found = list(_decisions(call, possible, sides))
     on_record = [each for each in found if each[0] == recorded]
     return max(on_record or found, key=lambda each: _gain(each[0], each[1]))
 
 
-def _possibilities(
-    call: Call, facts: RunFacts, sides: _Sides
+def _decisions(
+    call: Call, possible: Iterable[RunFacts], sides: _Sides
 ) -> Iterator[tuple[Decided, Decided, str]]:
-    for possible in circumstances.possible(call, facts):
-        was = judge(call, sides.live.agent, sides.live.workspace, possible)
-        now = judge(call, sides.planned.agent, sides.planned.workspace, possible)
+    for facts in possible:
+        was = judge(call, sides.live.agent, sides.live.workspace, facts)
+        now = judge(call, sides.planned.agent, sides.planned.workspace, facts)
         yield _decided(was), _decided(now), now.rule
 
 

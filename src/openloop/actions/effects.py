@@ -10,6 +10,7 @@ import orjson
 from openloop.actions import asking
 from openloop.actions.calls import as_output
 from openloop.actions.cards import redraw
+from openloop.actions.elsewhere import note_opened
 from openloop.actions.judged import Changed
 from openloop.actions.voters import voters_of
 from openloop.actions.waiting import reopen, void
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.step import Step
+    from openloop.domain.surface import Thread
     from openloop.storage.database import Database, Transaction
 
 TRIED = "tried"
@@ -71,7 +73,10 @@ async def begin(
         if governing.pause is not None:
             return step
         votes = await voters_of(tx, governing, run, approval)
-        late = await _time_problem(tx, approval, votes)
+        late = await _time_problem(tx, approval)
+        if late is not None and was_tried(step):
+            await reopen(tx, work, run, approval, after=ApprovalState.UNKNOWN, why=late)
+            return step
         changed = Changed(reason=late) if late is not None else recheck(governing, approval)
         if changed is not None:
             return await void(tx, work, run, governing, step, approval, changed)
@@ -82,8 +87,7 @@ async def begin(
             why = _lost_votes(judged, votes, at=now)
             await reopen(tx, work, run, approval, after=after, why=why)
             return step
-        in_time = not _is_retry(approval, votes)
-        if not await approvals.consume(tx, approval, at_any_time=not in_time):
+        if not await approvals.consume(tx, approval):
             raise LostClaim(f"Approval {approval.id} is not open any more")
         await audit.append(
             tx,
@@ -108,17 +112,11 @@ async def begin(
         )
 
 
-async def _time_problem(
-    tx: Transaction, approval: Approval, votes: Sequence[tuple[Vote, Voter]]
-) -> str | None:
-    """An approval is for its time only; a retry is a decision of its own about the same call."""
-    if _is_retry(approval, votes) or await tx.now() < approval.expires_at:
+async def _time_problem(tx: Transaction, approval: Approval) -> str | None:
+    """An approval is for its time only, and so is the decision to try it again."""
+    if await tx.now() < approval.expires_at:
         return None
     return "it was approved in time, and it is too late to do it now"
-
-
-def _is_retry(approval: Approval, votes: Sequence[tuple[Vote, Voter]]) -> bool:
-    return any(vote.decision == "retry" and vote.round == approval.round for vote, _ in votes)
 
 
 def was_tried(step: Step) -> bool:
@@ -147,8 +145,11 @@ async def finish(
     result: ToolResult,
     *,
     approval: Approval | None,
+    opened: Thread | None = None,
 ) -> tuple[Step, OutboxRow | None]:
     """Record what a call came to, and say so on its card.
+
+    `opened` is the thread that it has opened elsewhere.
 
     Raises:
         LostClaim
@@ -193,6 +194,8 @@ async def finish(
                 step=step.seq,
                 link=result.link,
             )
+        if opened is not None:
+            await note_opened(tx, work, run, opened, step_seq=step.seq, link=result.link)
     return replace(step, state=StepState.FINISHED, output=output), row
 
 
@@ -231,17 +234,25 @@ async def refuse(database: Database, work: Work, run: Run, step: Step, approval:
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
-        if approval.state is ApprovalState.DENIED:
-            said = "A person rejected this"
-            result = ToolResult.refused(f"{said}: {approval.reason}" if approval.reason else said)
-        elif approval.state is ApprovalState.WITHDRAWN:
-            said = "This was withdrawn before it was done"
-            result = ToolResult.refused(f"{said}: {approval.reason}" if approval.reason else said)
-        else:
-            result = ToolResult.refused("Nobody approved this in time; it was not done.")
+        result = _not_done(step, approval)
         await _finish_step(tx, step, run, result)
         await runs.set_state(tx, run.id, RunState.WORKING)
     return replace(step, state=StepState.FINISHED, output=as_output(result))
+
+
+def _not_done(step: Step, approval: Approval) -> ToolResult:
+    """What the model is told; a call that was tried before is not said not to have happened."""
+    why = f": {approval.reason}" if approval.reason else ""
+    if approval.state is ApprovalState.DENIED:
+        said = f"A person rejected this{why}"
+    elif approval.state is ApprovalState.WITHDRAWN:
+        said = f"This was withdrawn before it was done{why}"
+    else:
+        said = "Nobody approved this in time; it was not done."
+    if was_tried(step):
+        told = f"{said} It was tried before, and may have happened."
+        return ToolResult(outcome="unknown", content={"unknown": told})
+    return ToolResult.refused(said)
 
 
 async def put_back(

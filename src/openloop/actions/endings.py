@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from openloop.actions.calls import reply_as_output
 from openloop.actions.cards import redraw
+from openloop.actions.elsewhere import tell
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from openloop.actions.claims import Work
+    from openloop.actions.elsewhere import Line
     from openloop.actions.model_calls import Begun
     from openloop.domain.audit import Who
     from openloop.domain.ids import MessageId
@@ -45,10 +47,12 @@ async def answer(
     cost_usd: Decimal | None,
     say: Say | SetStatus | None,
     status: tuple[OutboxRow, Receipt] | None,
+    elsewhere: tuple[Line, ...] = (),
 ) -> Ended:
     """Finish the last model call, the run and, if nothing has happened since, the claim: one commit.
 
     `status` was shown meanwhile; a status is worth showing now or never, so it is closed in any case.
+    `elsewhere` are the lines for other places.
 
     Raises:
         LostClaim
@@ -70,6 +74,7 @@ async def answer(
             shown=shown,
         )
         said = await _say(tx, work, run, say)
+        await tell(tx, work, elsewhere)
         released = await conversations.ask_release(tx, work.claim) if work.is_all_read else None
         # Last, because the budget rows are what everybody else is waiting for.
         await budgets.settle(
@@ -93,6 +98,7 @@ async def end(
     error_code: str = "",
     read: Sequence[MessageId] = (),
     read_until: MessageId | None = None,
+    elsewhere: tuple[Line, ...] = (),
 ) -> Ended:
     """Close a run in any other way; asks that are still open are withdrawn with it.
 
@@ -111,6 +117,7 @@ async def end(
         await withdraw_open(tx, work, run, outcome)
         await outbox.drop_statuses(tx, work.conversation.id, sender=work.claim.worker)
         said = await _say(tx, work, run, say)
+        await tell(tx, work, elsewhere)
         await runs.end(tx, run.id, state, outcome=outcome, error_code=error_code)
         await audit.append(
             tx,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openloop.actions import linking
+from openloop.actions import choosing, investigating, linking
 from openloop.actions.offboarding import departed
 from openloop.actions.receive import Received, Taken, receive
 from openloop.actions.twins import Twins
 from openloop.actions.vote import click
 from openloop.domain.audit import Who
+from openloop.domain.manifest_agent import waking_labels, watching
 from openloop.storage import deliveries
 
 if TYPE_CHECKING:
@@ -54,10 +55,18 @@ class Intake:
         workspace = workspace or await self._workspace(place.surface, place.tenant)
         if workspace is None:
             return Received(taken=Taken.IGNORED)
+        if inbound.kind == "build_failed":
+            asked = investigating.asked_about(inbound)
+            if asked is None:
+                return Received(taken=Taken.IGNORED)
+            inbound = asked
+        if inbound.kind == "choice" and inbound.from_anybody:
+            await choosing.keep(self._database, workspace, inbound)
+            return Received(taken=Taken.CHANGED)
         if inbound.kind == "choice":
             await click(self._database, self._configuration, workspace, inbound)
             return Received(taken=Taken.CHANGED)
-        if (code := linking.code_in(inbound)) is not None:
+        if not inbound.from_anybody and (code := linking.code_in(inbound)) is not None:
             await linking.offer(self._database, workspace, inbound, code)
             return Received(taken=Taken.CHANGED)
         subject = (workspace, inbound.thread.place.surface, inbound.subject_key)
@@ -85,4 +94,10 @@ class Intake:
         governing = await self._configuration.governing(
             tx, addressee.agent_id, addressee.revision_id
         )
-        return frozenset(governing.live.spec.wake)
+        spec = governing.live.spec
+        words = (
+            word
+            for binding in spec.surfaces
+            for word in (*waking_labels(binding), *watching(binding))
+        )
+        return frozenset((*spec.wake, *words))

@@ -1,4 +1,7 @@
-"""What the gate makes of a call: refused, made at once, or held for people."""
+"""What the gate makes of a call: refused, made at once, or held for people.
+
+`facts` are what it was decided by, as its step notes them; None where the policy had no part in it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class Refused:
     call: ToolCall
     rule: str
     result: ToolResult
+    facts: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ class Started:
     effect: Effect
     arguments: dict[str, object]
     seen: Seen | None = None
+    facts: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,7 @@ class Held:
     solo_mode: bool
     edited_by: PrincipalId | None = None
     seen: Seen | None = None
+    facts: dict[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from openloop.actions import offboarding, vouching
 from openloop.domain.audit import SYSTEM, Who
-from openloop.domain.errors import NotFound, TryLater
+from openloop.domain.errors import NotFound
 from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId, new_id
 from openloop.domain.login import OIDC, LoginRefused, held_by_token, in_order, name_of
 from openloop.domain.principal import Caller, Principal, Role, rights_of
 from openloop.storage import audit, logins, principals, tokens
+from openloop.storage import secrets as stored
 from openloop.storage.logins import Attempt
 
 if TYPE_CHECKING:
     from openloop.actions.configuration import Configuration
+    from openloop.actions.secrets import KeyRing
     from openloop.domain.login import Vouched
     from openloop.storage.database import Database, Transaction
     from openloop.storage.logins import Login
@@ -37,6 +40,7 @@ class LoggedIn:
     """A new login, or one that got a new secret: `cookie` is shown to its browser only."""
 
     cookie: str
+    id: LoginId
     name: str
     return_to: str = ""
 
@@ -83,11 +87,7 @@ def _hash(text: str) -> bytes:
 
 
 async def set_out(database: Database, workspace: WorkspaceId, *, return_to: str) -> OnTheWay:
-    """Note that a browser is on its way to the identity provider.
-
-    Raises:
-        TryLater: too many are, and none of them came back
-    """
+    """Note that a browser is on its way to the identity provider."""
     way = OnTheWay(
         state=_fresh(workspace),
         browser=_fresh(workspace),
@@ -96,15 +96,13 @@ async def set_out(database: Database, workspace: WorkspaceId, *, return_to: str)
     )
     attempt = Attempt(nonce=way.nonce, verifier=way.verifier, return_to=return_to)
     async with database.transaction(workspace) as tx:
-        noted = await logins.add_attempt(
+        await logins.add_attempt(
             tx,
             workspace,
             attempt,
             state_sha256=_hash(way.state),
             browser_sha256=_hash(way.browser),
         )
-    if not noted:
-        raise TryLater("Too many logins are under way: try again in a few minutes")
     return way
 
 
@@ -142,21 +140,25 @@ async def log_in(
     vouched: Vouched,
     *,
     return_to: str,
+    keys: KeyRing,
 ) -> LoggedIn:
     """Begin a login for whoever the identity provider vouches for.
 
     An unknown subject becomes a person of its own, whose rights are those of its groups: nobody is
-    recognised by a name or an e-mail address.
+    recognised by a name or an e-mail address. Whom the provider had refused is back.
 
     Raises:
         LoginRefused: they have left, have no role here, or their address is not verified
     """
     async with database.transaction(workspace) as tx:
+        await stored.hold_off_rotation(tx)
         person = await _person(tx, workspace, vouched)
         roles = await _roles(tx, configuration, person, vouched.groups)
-        problem = _problem(person, roles, vouched)
+        problem = _problem(roles, vouched)
+        if problem is None and not person.active:
+            problem = await _still_gone(tx, configuration, workspace, person)
         if problem is None:
-            return await _begin(
+            begun = await _begin(
                 tx,
                 workspace,
                 person,
@@ -165,13 +167,25 @@ async def log_in(
                 roles=roles,
                 return_to=return_to,
             )
+            if vouched.renewal is not None:
+                await vouching.keep(tx, workspace, begun.id, vouched.renewal, version=1, keys=keys)
+            return begun
         await _refuse(tx, workspace, why=problem, subject=person.id)
     raise LoginRefused(problem)
 
 
-def _problem(person: Principal, roles: tuple[Role, ...], vouched: Vouched) -> str | None:
-    if not person.active:
-        return "You are not a member of this workspace any more"
+async def _still_gone(
+    tx: Transaction, configuration: Configuration, workspace: WorkspaceId, person: Principal
+) -> str | None:
+    """Bring back whom nobody but the provider sent away; why not, where that is not all."""
+    who = Who(kind="principal", name=person.name, principal_id=person.id, via=VIA)
+    await offboarding.come_back(tx, configuration, workspace, person, by=who, by_login=True)
+    if (await principals.get(tx, person.id)).active:
+        return None
+    return "You are not a member of this workspace any more"
+
+
+def _problem(roles: tuple[Role, ...], vouched: Vouched) -> str | None:
     if not vouched.email_verified:
         return "Your identity provider does not say that your e-mail address is verified"
     if not roles:
@@ -243,7 +257,7 @@ async def _begin(
         method=method,
         roles=[str(role) for role in roles],
     )
-    return LoggedIn(cookie=cookie, name=person.name, return_to=return_to)
+    return LoggedIn(cookie=cookie, id=id, name=person.name, return_to=return_to)
 
 
 # --- by a one-time link --------------------------------------------------------------------------

@@ -6,12 +6,14 @@ again before anything runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openloop.actions.cards import redraw
 from openloop.domain.approval import ApprovalState
+from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import Conflict, Forbidden, NotFound
+from openloop.domain.login import UNNAMED
 from openloop.domain.principal import Principal, Right, Role
 from openloop.storage import (
     approvals,
@@ -29,6 +31,7 @@ from openloop.storage import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openloop.actions.configuration import Configuration
     from openloop.domain.audit import Who
     from openloop.domain.ids import ConversationId, PrincipalId, RunId, WorkspaceId
     from openloop.domain.principal import Caller
@@ -70,7 +73,8 @@ async def offboard(
             if Right.TOKENS not in caller.rights:
                 raise Forbidden(f"{name} is an owner: an owner has to do this")
             await _refuse_last_owner(tx, person)
-        return await _leave(tx, workspace, person, asked, by=by, because=reason)
+        left = await _leave(tx, workspace, person, asked, by=by, because=reason)
+    return await _leave_the_rest(database, workspace, left, asked, person.id, by=by)
 
 
 async def departed(
@@ -88,10 +92,29 @@ async def departed(
             return None
         asked = await _lock(tx, person.id)
         because = f"deactivated on {departure.surface}"
-        return await _leave(tx, workspace, person, asked, by=by, because=because)
+        left = await _leave(tx, workspace, person, asked, by=by, because=because)
+    return await _leave_the_rest(database, workspace, left, asked, person.id, by=by)
 
 
-async def restore(database: Database, workspace: WorkspaceId, name: str, *, by: Who) -> None:
+async def refused_by_provider(
+    database: Database, workspace: WorkspaceId, id: PrincipalId, *, why: str
+) -> Left:
+    """An identity provider does not let a person in any more; where it does again, they are back."""
+    async with database.transaction(workspace) as tx:
+        asked = await _lock(tx, id)
+        person = await principals.get(tx, id)
+        left = await _leave(tx, workspace, person, asked, by=SYSTEM, because=why, by_login=True)
+    return await _leave_the_rest(database, workspace, left, asked, id, by=SYSTEM)
+
+
+async def restore(
+    database: Database,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    name: str,
+    *,
+    by: Who,
+) -> None:
     """A person is back: their roles are those of the manifest again; tokens and logins are not.
 
     Raises:
@@ -99,11 +122,29 @@ async def restore(database: Database, workspace: WorkspaceId, name: str, *, by: 
     """
     async with database.transaction(workspace) as tx:
         person = await _person(tx, name)
-        if not await principals.come_back(tx, person.id):
+        if not await come_back(tx, configuration, workspace, person, by=by):
             raise NotFound(f"{name} has not left")
-        await audit.append(
-            tx, workspace, "principal.restored", actor=by, subject=person.id, principal=name
-        )
+
+
+async def come_back(
+    tx: Transaction,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    person: Principal,
+    *,
+    by: Who,
+    by_login: bool = False,
+) -> bool:
+    """The same within a transaction; False where they had not left, or not by their login."""
+    manifest = await configuration.workspace(tx)
+    listed = manifest is not None and person.name in manifest.spec.people
+    is_known = listed or person.name.startswith(UNNAMED)
+    if not await principals.come_back(tx, person.id, is_known=is_known, by_login=by_login):
+        return False
+    await audit.append(
+        tx, workspace, "principal.restored", actor=by, subject=person.id, principal=person.name
+    )
+    return True
 
 
 async def _person(tx: Transaction, name: str) -> Principal:
@@ -138,8 +179,9 @@ async def _leave(
     *,
     by: Who,
     because: str,
+    by_login: bool = False,
 ) -> Left:
-    is_new = await principals.leave(tx, person.id)
+    is_new = await principals.leave(tx, person.id, by_login=by_login)
     ended = await logins.end_of(tx, person.id)
     revoked = await tokens.revoke_of(tx, person.id)
     await links.remove_of(tx, person.id)
@@ -165,6 +207,25 @@ async def _leave(
             runs=len(asked),
             approvals=withdrawn,
         )
+    return left
+
+
+async def _leave_the_rest(
+    database: Database,
+    workspace: WorkspaceId,
+    left: Left,
+    asked: Sequence[tuple[ConversationId, RunId]],
+    id: PrincipalId,
+    *,
+    by: Who,
+) -> Left:
+    """Stop what else they asked for, where that was too much for one transaction."""
+    because = f"{left.principal} has left"
+    while len(asked) == leaving.MOST:
+        async with database.transaction(workspace) as tx:
+            asked = await _lock(tx, id)
+            withdrawn = await _take_back(tx, workspace, asked, by=by, because=because)
+        left = replace(left, runs=left.runs + len(asked), approvals=left.approvals + withdrawn)
     return left
 
 

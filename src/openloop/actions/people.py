@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from openloop.actions import tokens
 from openloop.domain.login import OIDC
 from openloop.domain.principal import Role
-from openloop.storage import groups, principals
+from openloop.storage import audit, groups, links, logins, principals
+from openloop.storage import tokens as tokens_of
 
 if TYPE_CHECKING:
     from openloop.domain.audit import Who
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.manifest_workspace import Person, WorkspaceManifest
+    from openloop.domain.principal import Principal
     from openloop.storage.database import Transaction
 
 INSTALLATION = "installation:owner"
@@ -36,7 +38,8 @@ async def write_people(
         Invalid: a service has a person's name already
     """
     roles = roles_of_people(manifest)
-    await principals.deactivate_others(tx, list(roles))
+    for gone in await principals.deactivate_others(tx, list(roles)):
+        await _close(tx, workspace, gone, by=by)
     for surface in ("slack", "github", OIDC):
         await principals.clear_identities(tx, surface)
     for name, person in manifest.spec.people.items():
@@ -56,6 +59,27 @@ async def write_people(
     owner = first_owner(manifest)
     if owner is not None:
         await tokens.adopt(tx, workspace, service=INSTALLATION, person=owner, by=by)
+
+
+async def _close(tx: Transaction, workspace: WorkspaceId, gone: Principal, *, by: Who) -> None:
+    """End every way in of somebody whom the manifest names no more: a name can come back as another.
+
+    On a surface they are what the surface says of them: that they left is said there, or by an admin.
+    """
+    ended = await logins.end_of(tx, gone.id)
+    revoked = await tokens_of.revoke_of(tx, gone.id)
+    await links.remove_of(tx, gone.id)
+    await principals.clear_links(tx, gone.id)
+    await audit.append(
+        tx,
+        workspace,
+        "principal.removed",
+        actor=by,
+        subject=gone.id,
+        principal=gone.name,
+        logins=ended,
+        tokens=revoked,
+    )
 
 
 def roles_of_people(manifest: WorkspaceManifest) -> dict[str, set[Role]]:

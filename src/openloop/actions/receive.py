@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from openloop.actions import investigating
 from openloop.domain.audit import actor_as_who
 from openloop.domain.conversation import ConversationRef
 from openloop.domain.ids import ConversationId, RunId, new_id
@@ -60,7 +61,7 @@ class _NotWanted(Exception):
 
 
 class Wakes(Protocol):
-    """Which unmentioned messages an agent's manifest wants."""
+    """Which unmentioned messages an agent's manifest wants, and what else wakes it there."""
 
     async def __call__(self, tx: Transaction, addressee: Addressee) -> frozenset[str]: ...
 
@@ -99,6 +100,8 @@ async def _receive(
             return await _say_unbound(tx, workspace, inbound)
         if not await _is_wanted(tx, inbound, addressee, wakes):
             raise _NotWanted
+        if not await investigating.may_begin(tx, workspace, inbound):
+            raise _NotWanted
         return await _take_message(tx, workspace, inbound, addressee)
 
 
@@ -122,6 +125,8 @@ def _is_chatter(inbound: Inbound) -> bool:
 async def _is_wanted(tx: Transaction, inbound: Inbound, addressee: Addressee, wakes: Wakes) -> bool:
     if inbound.kind == "stopped":
         return addressee.conversation_id is not None
+    if inbound.wanted_as:
+        return inbound.wanted_as in await wakes(tx, addressee)
     if inbound.addressed != "followup":
         return True
     return addressee.conversation_id is not None and "followup" in await wakes(tx, addressee)
@@ -167,7 +172,7 @@ def is_stop(text: str) -> bool:
 async def _say_unbound(tx: Transaction, workspace: WorkspaceId, inbound: Inbound) -> Received:
     """One polite line per place, once for ever; nobody is answered who did not speak to us."""
     place = inbound.thread.place
-    if inbound.kind != "message" or inbound.addressed != "mention":
+    if inbound.kind != "message" or inbound.addressed != "mention" or inbound.from_anybody:
         raise _NotWanted
     if not await deliveries.take_once(
         tx, workspace, place.surface, f"unbound:{place.tenant}:{place.container}"

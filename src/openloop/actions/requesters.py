@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openloop.actions.apply import CONSOLE
-from openloop.storage import principals
+from openloop.storage import principals, requesters
 
 if TYPE_CHECKING:
     from openloop.domain.ids import PrincipalId
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 async def is_requester(tx: Transaction, run: Run, principal: PrincipalId) -> bool:
-    """True where the run was asked for by this principal, through whichever surface."""
+    """True where the run was asked for by this principal, through whichever surface.
+
+    Also where the id by which they asked was theirs then and is not any more.
+    """
     asked = run.requested_by
     if asked.surface == CONSOLE:
         # On the console people are known as principals: their id there is the principal's.
@@ -22,4 +25,6 @@ async def is_requester(tx: Transaction, run: Run, principal: PrincipalId) -> boo
     found = await principals.find_by_identity(
         tx, surface=asked.surface, tenant=asked.tenant, external_id=asked.id
     )
-    return found is not None and found.id == principal
+    if found is not None and found.id == principal:
+        return True
+    return await requesters.was_asked_by(tx, asked, principal, since=run.queued_at)

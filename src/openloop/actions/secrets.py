@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from openloop.domain.errors import Conflict, NotFound
 from openloop.domain.sealed_secret import rewrap, seal, unseal
 from openloop.domain.secret import SecretRefused, check_name, check_value
-from openloop.storage import agents, audit, secrets
+from openloop.storage import agents, audit, renewals, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from openloop.domain.audit import Who
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.sealed_secret import MasterKey
-    from openloop.storage.database import Database
+    from openloop.storage.database import Database, Transaction
 
 
 class KeyRing(Protocol):
@@ -90,8 +90,9 @@ async def rewrap_all(database: Database, *, keys: KeyRing, by: Who) -> int:
             await secrets.await_sealing(tx)
             found = await secrets.list_wrapped_otherwise(tx, newest.id)
             for sealed in found:
-                old = _key_of(sealed.key_id, known, name=sealed.name)
+                old = key_of(sealed.key_id, known, name=sealed.name)
                 await secrets.rewrap(tx, rewrap(sealed, old, newest, workspace=workspace.id))
+            await _rewrap_logins(tx, workspace.id, newest, known)
             if found:
                 names = [sealed.name for sealed in found]
                 await audit.append(
@@ -99,6 +100,20 @@ async def rewrap_all(database: Database, *, keys: KeyRing, by: Who) -> int:
                 )
         rewrapped += len(found)
     return rewrapped
+
+
+async def _rewrap_logins(
+    tx: Transaction, workspace: WorkspaceId, newest: MasterKey, known: Mapping[str, MasterKey]
+) -> None:
+    """The same for what logins are vouched for again with; one that does not open is let go."""
+    await renewals.forget_over(tx)
+    while found := await renewals.list_wrapped_otherwise(tx, newest.id, limit=secrets.MOST):
+        for sealed in found:
+            try:
+                old = key_of(sealed.key_id, known, name=sealed.name)
+                await renewals.rewrap(tx, rewrap(sealed, old, newest, workspace=workspace))
+            except SecretRefused:
+                await renewals.forget(tx, sealed)
 
 
 async def read_secrets(
@@ -117,14 +132,19 @@ async def read_secrets(
                         f"there is no stored secret {name!r}: openloop secrets set {name}"
                     )
                 else:
-                    key = _key_of(sealed.key_id, known, name=name)
+                    key = key_of(sealed.key_id, known, name=name)
                     values[name] = unseal(sealed, key, workspace=workspace)
             except SecretRefused as refused:
                 problems[name] = str(refused)
     return values, problems
 
 
-def _key_of(key_id: str, known: Mapping[str, MasterKey], *, name: str) -> MasterKey:
+def key_of(key_id: str, known: Mapping[str, MasterKey], *, name: str) -> MasterKey:
+    """The master key that wraps a secret.
+
+    Raises:
+        SecretRefused: this installation does not have it
+    """
     if key_id not in known:
         message = (
             f"the stored secret {name!r} is wrapped by the master key {key_id}, which this "

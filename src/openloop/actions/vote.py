@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from openloop.actions.configuration import Configuration
     from openloop.actions.opening import Open
     from openloop.domain.approval import Approval, Decision, Voter
-    from openloop.domain.ids import ApprovalId, WorkspaceId
+    from openloop.domain.ids import ApprovalId, ConversationId, WorkspaceId
     from openloop.domain.principal import Principal
     from openloop.domain.surface import Choice, Inbound
     from openloop.storage.database import Database, Transaction
@@ -219,8 +219,7 @@ async def click(
     The button carries an opaque token: what it means, and who may use it, is in our rows. All of it
     is one transaction: a click that could not be committed is a new one when it is delivered again.
     """
-    choice = inbound.choice
-    if choice is None:
+    if inbound.choice is None:
         return False
     async with database.transaction(workspace) as tx:
         addressee = await conversations.take_keys(
@@ -232,26 +231,39 @@ async def click(
         )
         if not addressee.is_new:
             return False
-        person, who = await _clicker(tx, inbound)
-        told, done = None, True
-        try:
-            if choice.action == "undo":
-                told = await _undo(tx, workspace, inbound, choice, who=who)
-            elif choice.action == BREAK_GLASS:
-                told = await confirm_breaking(
-                    tx, configuration, workspace, inbound, hash_token(choice.token), by=person
-                )
-            elif choice.action in DECISIONS:
-                await _choose(tx, configuration, workspace, inbound, choice, by=person, who=who)
-            else:
-                raise NotFound(VOID)
-        except REFUSALS as refusal:  # raised before anything was written
-            told, done = f"{refusal}.".replace("..", "."), False
-            await audit.append(tx, workspace, "click.refused", actor=who, code=refusal.code)
-        if told is not None and addressee.conversation_id is not None:
-            whisper = Whisper(to_id=inbound.actor.id, markdown=told)
-            await outbox.put(tx, workspace, addressee.conversation_id, whisper)
-            await queue.wake(tx, workspace, addressee.conversation_id)
+        return await carry_out(tx, configuration, workspace, inbound, addressee.conversation_id)
+
+
+async def carry_out(
+    tx: Transaction,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    inbound: Inbound,
+    conversation: ConversationId | None,
+) -> bool:
+    """Do what a choice says that was taken in; False where whoever made it may not."""
+    choice = inbound.choice
+    assert choice is not None  # noqa: S101  # every inbound of this kind has one
+    person, who = await _clicker(tx, inbound)
+    told, done = None, True
+    try:
+        if choice.action == "undo":
+            told = await _undo(tx, workspace, inbound, choice, who=who)
+        elif choice.action == BREAK_GLASS:
+            told = await confirm_breaking(
+                tx, configuration, workspace, inbound, hash_token(choice.token), by=person
+            )
+        elif choice.action in DECISIONS:
+            await _choose(tx, configuration, workspace, inbound, choice, by=person, who=who)
+        else:
+            raise NotFound(VOID)
+    except REFUSALS as refusal:  # raised before anything was written
+        told, done = f"{refusal}.".replace("..", "."), False
+        await audit.append(tx, workspace, "click.refused", actor=who, code=refusal.code)
+    if told is not None and conversation is not None:
+        whisper = Whisper(to_id=inbound.actor.id, markdown=told, message_id=inbound.message_id)
+        await outbox.put(tx, workspace, conversation, whisper)
+        await queue.wake(tx, workspace, conversation)
     return done
 
 

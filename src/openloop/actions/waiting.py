@@ -218,11 +218,16 @@ async def _escalate(
     approval: Approval,
     due: list[tuple[datetime, tuple[str, ...]]],
 ) -> Approval:
-    """Tell those who may decide from now on, once; that they may is a matter of the clock alone."""
+    """Tell those who may decide from now on, once; that they may is a matter of the clock alone.
+
+    Whoever is asked about too much already is not mentioned: they find it in the inbox.
+    """
     references = [ref for _, stage in due[approval.escalated :] for ref in stage]
     names = {name for ref in references for name in governing.workspace.members(ref)}
     people = await cards.list_people(tx, names)
-    further = asking.members_of(governing, people, references)
+    members = asking.members_of(governing, people, references)
+    further = [each for each in members if each not in approval.told]
+    further = await asking.with_room(tx, governing, further)
     told = tuple(dict.fromkeys((*approval.told, *further)))
     if not await approvals.set_escalated(tx, approval, len(due), told=told):
         raise LostClaim(f"Approval {approval.id} has changed meanwhile")

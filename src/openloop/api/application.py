@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -44,6 +45,7 @@ from openloop.api.ingress import Ingress
 from openloop.api.openapi import make_document
 from openloop.api.problems import answer_routing, answer_validation
 from openloop.api.redacting import Redacting
+from openloop.api.renewing import Renewing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -85,8 +87,12 @@ def create_api(kit: ApiKit) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        renewing = _renewing(kit)
         yield
         end_streams(app)
+        if renewing is not None:
+            renewing.cancel()
+            await asyncio.wait([renewing])
 
     app = FastAPI(
         title="OpenLoop",
@@ -119,6 +125,15 @@ def create_api(kit: ApiKit) -> FastAPI:
         app.include_router(resource.router)
     app.openapi = _once(app)
     return app
+
+
+def _renewing(kit: ApiKit) -> asyncio.Task[None] | None:
+    """Keep logins as good as their identity provider says, where there is one."""
+    provider = kit.identity_provider
+    if provider is None:
+        return None
+    renewing = Renewing(kit.database, kit.configuration, provider, kit.master_keys)
+    return asyncio.create_task(renewing.run())
 
 
 def end_streams(app: FastAPI) -> None:

@@ -23,6 +23,7 @@ from openloop.domain.change import (
     PlannedDocument,
 )
 from openloop.domain.ids import ChangeId
+from openloop.domain.principal import Right
 from openloop.storage import changes, principals
 
 if TYPE_CHECKING:
@@ -105,7 +106,12 @@ async def vote_on_change(
     kit: Kit, caller: Configuring, change_id: ChangeId, body: ChangeVote
 ) -> DecidedChange:
     """Approve what somebody else proposed, which applies it as it was shown; or reject it."""
-    voter = Voter(principal=caller.principal, who=who(caller), reason=body.reason)
+    voter = Voter(
+        principal=caller.principal,
+        who=who(caller),
+        is_owner=Right.TOKENS in caller.rights,
+        reason=body.reason,
+    )
     applied: list[Applied] = []
     match body.decision:
         case ChangeDecision.APPROVE:

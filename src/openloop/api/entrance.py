@@ -106,7 +106,12 @@ async def _finish(
         await login.refuse(kit.database, workspace, why=str(refusal))
         raise
     return await login.log_in(
-        kit.database, kit.configuration, workspace, vouched, return_to=attempt.return_to
+        kit.database,
+        kit.configuration,
+        workspace,
+        vouched,
+        return_to=attempt.return_to,
+        keys=kit.master_keys,
     )
 
 

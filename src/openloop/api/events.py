@@ -13,7 +13,7 @@ from openloop.api.authentication import Seeing, authenticate
 from openloop.api.kit import Kit
 from openloop.api.paging import parse_position, position_text
 from openloop.api.problems import NotAuthenticated
-from openloop.domain.errors import Unavailable
+from openloop.domain.errors import TryLater, Unavailable
 from openloop.domain.ids import RunId
 from openloop.domain.principal import Right
 
@@ -28,6 +28,8 @@ router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
 PING = b": ping\n\n"
 RETRY = b"retry: 1000\n"
+OF_RIGHTS = ("token.", "login.", "principal.", "identity.", "workspace.")
+"""Events after which whoever listens may have other rights: none is sent before that is known."""
 
 
 @router.get(
@@ -57,10 +59,18 @@ async def stream_events(
     Without the right to audit an event has neither `actor` nor `detail`.
     """
     feed = cast("Feeds", request.app.state.feeds).of(caller.workspace)
+    if not feed.has_room(caller.principal):
+        raise TooManyStreams("You listen often enough already: close a stream, or try again later")
     resumed = last_event_id or after
     begin = parse_position(resumed) if resumed else await feed.now()
     stream = _Stream(kit, caller, request, feed, run)
     return StreamingResponse(stream.lines(begin), media_type="text/event-stream")
+
+
+class TooManyStreams(TryLater):
+    """A caller, or a workspace, has as many event streams as it may have."""
+
+    code = "too_many_streams"
 
 
 class _Stream:
@@ -80,7 +90,10 @@ class _Stream:
 
         The first line names the position alone: a client that never saw an event resumes there.
         """
-        async with self._feed.listen() as listener:
+        async with self._feed.listen(self._caller.principal) as listener:
+            if not self._feed.has_room(self._caller.principal, beside=1):
+                yield _error("too_many_streams", "You listen often enough already")
+                return
             yield RETRY + f"id: {position_text(begin)}\n\n".encode()
             async for happened in self._missed(begin, listener):
                 if line := self._line(happened):
@@ -107,6 +120,13 @@ class _Stream:
         checked = clock()
         while True:
             happened = await listener.next(within=pace.ping_seconds)
+            if happened is not None and happened.event.kind.startswith(OF_RIGHTS):
+                checked = 0.0
+            if clock() - checked >= pace.recheck_seconds:
+                if not await self._is_still_allowed():
+                    yield _error("not_authenticated", "The token is not valid any more")
+                    return
+                checked = clock()
             if happened is not None:
                 if happened.position > begin and (line := self._line(happened)):
                     yield line
@@ -115,22 +135,16 @@ class _Stream:
                 return
             else:
                 yield PING
-            if clock() - checked >= pace.recheck_seconds:
-                if not await self._is_still_allowed():
-                    yield _error("not_authenticated", "The token is not valid any more")
-                    return
-                checked = clock()
 
     async def _is_still_allowed(self) -> bool:
         try:
             caller = await authenticate(
                 self._kit.database, self._kit.configuration, self._request.scope
             )
-        except NotAuthenticated:
+        except (NotAuthenticated, Unavailable):
+            # Where nobody can tell the client connects again, and is told then.
             return False
-        except Unavailable:
-            # Nothing can be read either; looked at again after the next line.
-            return True
+        self._caller = caller
         return Right.SEE in caller.rights
 
     def _line(self, happened: Happened) -> bytes | None:

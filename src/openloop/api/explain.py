@@ -32,13 +32,14 @@ from openloop.storage import (
     seals,
     steps,
 )
-from openloop.storage.explanation import Cast, Said, Spent
+from openloop.storage.explanation import Cast, Governed, Said, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openloop.domain.approval import Approval
     from openloop.domain.audit_chain import Entry
+    from openloop.domain.ids import AgentId
     from openloop.domain.principal import Caller
     from openloop.storage.checkpoints import CheckpointRow
     from openloop.storage.database import Transaction
@@ -87,11 +88,20 @@ class HeldCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Governing:
+    """A manifest that decided, too, with the event that attests it."""
+
+    manifest: Governed
+    applied: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """Everything about a run in one piece: `openloop audit verify --bundle` needs nothing else.
 
     `events` are those of the run with their seals, as an export has them, `applied` the one that
-    attests the manifest; `proofs` connect them with signed `checkpoints`.
+    attests the manifest it began with, `governing` the Workspace manifest and what was applied while it
+    lasted; `proofs` connect them with signed `checkpoints`.
     """
 
     format: str
@@ -110,6 +120,7 @@ class Explanation:
     cost_usd: Decimal
     events: tuple[dict[str, Any], ...]
     applied: dict[str, Any] | None
+    governing: tuple[Governing, ...]
     proofs: tuple[Proof, ...]
     checkpoints: tuple[str, ...]
 
@@ -146,7 +157,9 @@ async def _explain(
     sent = await outbox.list_of_run(tx, run_id)
     applied_id = await explanation.find_applied_event(tx, run.agent_id, revision.number)
     applied = None if applied_id is None else await seals.find_entry(tx, applied_id)
-    proofs, documents = await _prove(tx, [*events, *([applied] if applied else [])])
+    governing = await _governing(tx, run_id, run.agent_id)
+    attested = [entry for _, entry in governing]
+    proofs, documents = await _prove(tx, [*events, *filter(None, (applied, *attested))])
     return Explanation(
         format=FORMAT,
         workspace=caller.workspace,
@@ -167,9 +180,24 @@ async def _explain(
         cost_usd=run.cost_usd,
         events=tuple(dict(entry) for entry in events),
         applied=dict(applied) if applied else None,
+        governing=tuple(
+            Governing(manifest=manifest, applied=dict(entry) if entry else None)
+            for manifest, entry in governing
+        ),
         proofs=tuple(proofs),
         checkpoints=tuple(documents),
     )
+
+
+async def _governing(
+    tx: Transaction, run_id: RunId, agent_id: AgentId
+) -> list[tuple[Governed, Entry | None]]:
+    found: list[tuple[Governed, Entry | None]] = []
+    for manifest in await explanation.list_governed(tx, run_id):
+        of = agent_id if manifest.kind == "Agent" else None
+        event = await explanation.find_applied_event(tx, of, manifest.number)
+        found.append((manifest, None if event is None else await seals.find_entry(tx, event)))
+    return found
 
 
 def _decided(journal: Sequence[Step], held: set[int], events: Sequence[Entry]) -> list[Decided]:

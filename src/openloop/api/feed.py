@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from openloop.domain.audit import AuditEvent
-    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.ids import PrincipalId, WorkspaceId
     from openloop.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+MOST_OF_ONE = 20
+MOST = 500
+"""Streams of one caller, and of a workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,9 @@ class Happened:
 class Listener:
     """One client: what it has not been sent yet, up to a bound."""
 
-    def __init__(self, since: tuple[int, int], *, bound: int) -> None:
+    def __init__(self, since: tuple[int, int], whose: PrincipalId, *, bound: int) -> None:
         self.since = since
+        self.whose = whose
         self._queue: asyncio.Queue[Happened] = asyncio.Queue(bound)
         self._ended = asyncio.Event()
 
@@ -100,14 +104,19 @@ class Feed:
             found = await audit.list_after(tx, after, limit=BATCH)
         return [Happened(id, parse_position(id), event) for id, event in found]
 
+    def has_room(self, whose: PrincipalId, *, beside: int = 0) -> bool:
+        """Whether somebody may listen once more; `beside` how many of theirs are counted already."""
+        own = sum(listener.whose == whose for listener in self._listeners)
+        return own - beside < MOST_OF_ONE and len(self._listeners) - beside < MOST
+
     @asynccontextmanager
-    async def listen(self) -> AsyncGenerator[Listener]:
+    async def listen(self, whose: PrincipalId) -> AsyncGenerator[Listener]:
         """Listen from now on: what happened before `since` is not queued, all after it is."""
         async with self._opening:
             if self._reader is None or self._reader.done():
                 self._position = await self.now()
                 self._reader = asyncio.create_task(self._read_on())
-        listener = Listener(self._position, bound=self._bound)
+        listener = Listener(self._position, whose, bound=self._bound)
         self._listeners.add(listener)
         try:
             yield listener

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from openloop.api.authentication import OPEN_LINKS
 from openloop.api.bodies import UNSAFE, Disconnected, drain, header, refuse_announced
 from openloop.api.ingress import is_delivery
 from openloop.api.problems import (
@@ -134,7 +135,7 @@ class _Answer:
             "request failed",
             fault=fault,
             method=scope["method"],
-            path=scope["path"],
+            path=_shown(scope["path"]),
             exc_info=error,
         )
         detail = f"Something is wrong on our side; the log has more under {fault}"
@@ -146,6 +147,11 @@ class _Answer:
         self._deadline = None  # it is over already
         if not self._begun:
             await send_problem(self.send, problem, before_end=before_end)
+
+
+def _shown(path: str) -> str:
+    """An address for the log: what comes after the prefix of a one-time link is a secret."""
+    return f"{OPEN_LINKS}..." if path.startswith(OPEN_LINKS) else path
 
 
 def host_name(host: bytes) -> str:

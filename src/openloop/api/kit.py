@@ -15,6 +15,7 @@ from openloop.storage.database import Database
 if TYPE_CHECKING:
     from openloop.actions.apply import World
     from openloop.actions.dry_run import LookAt
+    from openloop.actions.secrets import KeyRing
     from openloop.api.oidc import IdentityProvider
     from openloop.domain.approval import Approval
     from openloop.domain.ids import ApprovalId, WorkspaceId
@@ -59,7 +60,7 @@ class ApiKit:
     `allowed_hosts` are names (without ports) that the API answers as beside those of this
     machine. `ready_checks` says of every other part of this installation that a process knows
     about, by name, why it is not ready, or None where it is. `look_at` says what the policy sees in
-    a recorded call.
+    a recorded call. `master_keys` seal what logins are vouched for again with.
     """
 
     database: Database
@@ -71,6 +72,7 @@ class ApiKit:
     models: GatewayClient
     edit: Edit
     ready_checks: Callable[[], Awaitable[Mapping[str, str | None]]]
+    master_keys: KeyRing
     identity_provider: IdentityProvider | None = None
     allowed_hosts: frozenset[str] = frozenset()
     pace: Pace = Pace()

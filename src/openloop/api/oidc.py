@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 
 from openloop.api.oidc_settings import is_private_way
 from openloop.domain.errors import Unavailable
-from openloop.domain.login import LoginRefused, Vouched
+from openloop.domain.login import LoginRefused, NotVouchedFor, Renewal, Vouched, VouchedAgain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from openloop.api.oidc_settings import OidcSettings
 
 SCOPE = "openid profile email"
+OFFLINE = "offline_access"
+"""Asks for something to ask again with that outlives a person's stay at the provider."""
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 """Those with a public key: a shared secret would let every client of the provider sign."""
 LEEWAY_SECONDS = 30
@@ -43,6 +45,7 @@ class _Endpoints:
     authorization: str
     token: str
     keys: str
+    has_offline: bool
 
 
 class IdentityProvider:
@@ -66,6 +69,7 @@ class IdentityProvider:
         async with self._client() as client:
             address: str = client.create_authorization_url(
                 endpoints.authorization,
+                scope=f"{SCOPE} {OFFLINE}" if endpoints.has_offline else SCOPE,
                 state=way.state,
                 code_verifier=way.verifier,
                 nonce=way.nonce,
@@ -82,28 +86,78 @@ class IdentityProvider:
         """
         endpoints = await self._metadata()
         try:
-            async with self._client() as client:
-                token: Mapping[str, Any] = await client.fetch_token(
-                    endpoints.token,
-                    grant_type="authorization_code",
-                    code=code,
-                    code_verifier=verifier,
-                )
+            token = await self._fetch(
+                endpoints, grant_type="authorization_code", code=code, code_verifier=verifier
+            )
         except OAuthError as error:
             message = f"The identity provider refused the login: {str(error.error)[:100]}"
             raise LoginRefused(message) from error
-        except httpx2.HTTPError as error:
-            raise _unreachable(error) from error
         claims = await self._verified(str(token.get("id_token") or ""), nonce=nonce)
         return Vouched(
             issuer=self.settings.issuer,
             subject=str(claims["sub"]),
             groups=_groups(claims.get(groups_claim)),
             email_verified=claims.get("email_verified") is True,
+            renewal=_renewal(token, asked_offline=endpoints.has_offline),
         )
 
-    async def _verified(self, text: str, *, nonce: str) -> Mapping[str, Any]:
-        """The claims of an ID token with a good signature, from this issuer, for us, for this login."""
+    async def vouch_again(self, renewal: Renewal, *, groups_claim: str) -> VouchedAgain:
+        """What the provider says now of somebody who is logged in.
+
+        Raises:
+            NotVouchedFor: it does not let them in any more
+            Unavailable: it did not answer, did not take us for its client, or was not believed
+        """
+        endpoints = await self._metadata()
+        try:
+            token = await self._fetch(
+                endpoints, grant_type="refresh_token", refresh_token=renewal.secret
+            )
+        except OAuthError as error:
+            if error.error != "invalid_grant":
+                raise _unreachable(error) from error
+            raise NotVouchedFor("The identity provider does not vouch for them any more") from error
+        given = token.get("refresh_token")
+        kept = Renewal(
+            secret=given if isinstance(given, str) and given else renewal.secret,
+            outlives=renewal.outlives,
+        )
+        text = token.get("id_token")
+        if not text:
+            return VouchedAgain(said=None, renewal=kept)
+        try:
+            claims = await self._verified(str(text), nonce=None)
+        except LoginRefused as refusal:
+            raise Unavailable(str(refusal), code="identity_provider_wrong") from refusal
+        said = Vouched(
+            issuer=self.settings.issuer,
+            subject=str(claims["sub"]),
+            groups=_groups(claims.get(groups_claim)),
+            # Once verified it stays so unless the provider takes it back: few repeat the claim.
+            email_verified=claims.get("email_verified", True) is True,
+        )
+        return VouchedAgain(said=said, renewal=kept)
+
+    async def _fetch(self, endpoints: _Endpoints, **grant: str) -> Mapping[str, Any]:
+        """Ask the token endpoint.
+
+        Raises:
+            OAuthError, Unavailable
+        """
+        try:
+            async with self._client() as client:
+                token: object = await client.fetch_token(endpoints.token, **grant)
+        except (httpx2.HTTPError, ValueError, TypeError) as error:
+            raise _unreachable(error) from error
+        if not isinstance(token, dict):
+            raise _unreachable(TypeError())
+        return cast("Mapping[str, Any]", token)
+
+    async def _verified(self, text: str, *, nonce: str | None) -> Mapping[str, Any]:
+        """The claims of an ID token with a good signature, from this issuer, for us.
+
+        With a nonce it is one for this very login.
+        """
         try:
             decoded = await self._decoded(text)
             claims: Any = CodeIDToken(
@@ -113,9 +167,12 @@ class IdentityProvider:
                     "iss": {"essential": True, "value": self.settings.issuer},
                     "aud": {"essential": True, "value": self.settings.client_id},
                     "sub": {"essential": True},
-                    "nonce": {"essential": True, "value": nonce},
+                    **({"nonce": {"essential": True, "value": nonce}} if nonce else {}),
                 },
-                params={"nonce": nonce, "client_id": self.settings.client_id},
+                params={
+                    "client_id": self.settings.client_id,
+                    **({"nonce": nonce} if nonce else {}),
+                },
             )
             claims.validate(leeway=LEEWAY_SECONDS)
         except (JoseError, ValueError) as error:
@@ -159,7 +216,13 @@ class IdentityProvider:
         if found.get("issuer") != issuer or not all(is_private_way(address) for address in named):
             message = "What the identity provider says of itself is not what is configured"
             raise Unavailable(message, code="identity_provider_wrong")
-        endpoints = _Endpoints(authorization=named[0], token=named[1], keys=named[2])
+        scopes = found.get("scopes_supported")
+        endpoints = _Endpoints(
+            authorization=named[0],
+            token=named[1],
+            keys=named[2],
+            has_offline=isinstance(scopes, list) and OFFLINE in scopes,
+        )
         self._endpoints = (time.monotonic(), endpoints)
         return endpoints
 
@@ -190,6 +253,16 @@ class IdentityProvider:
             timeout=_SECONDS,
             trust_env=False,
         )
+
+
+def _renewal(token: Mapping[str, Any], *, asked_offline: bool) -> Renewal | None:
+    """What came along for asking again. A scope that is not repeated is the one that was asked for."""
+    secret = token.get("refresh_token")
+    if not isinstance(secret, str) or not secret:
+        return None
+    scope = token.get("scope")
+    outlives = OFFLINE in scope.split() if isinstance(scope, str) else asked_offline
+    return Renewal(secret=secret, outlives=outlives)
 
 
 def _unreachable(error: BaseException) -> Unavailable:

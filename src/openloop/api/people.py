@@ -106,7 +106,9 @@ async def offboard_principal(kit: Kit, caller: Configuring, name: Name, body: Re
 @router.post("/principals/{name}/restore", operation_id="restore_principal", status_code=204)
 async def restore_principal(kit: Kit, caller: Minting, name: Name) -> None:
     """A person is back, with the roles of the manifest; their tokens and logins stay ended."""
-    await offboarding.restore(kit.database, caller.workspace, name, by=who(caller))
+    await offboarding.restore(
+        kit.database, kit.configuration, caller.workspace, name, by=who(caller)
+    )
 
 
 @router.get("/groups", operation_id="list_groups")

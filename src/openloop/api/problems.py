@@ -226,7 +226,7 @@ async def answer_validation(request: Request, error: Exception) -> Response:
     """Every parameter and field that does not fit, by its path; values are not echoed."""
     refusal: RequestValidationError = error  # pyright: ignore[reportAssignmentType]  # registered
     problems = [
-        f"{'.'.join(str(part) for part in found['loc'])}: {found['msg']}"
+        f"{'.'.join(map(str, found['loc']))}: {str(found['msg']).removeprefix('Value error, ')}"
         for found in refusal.errors()
     ]
     more = f" (and {len(problems) - 1} more)" if problems[1:] else ""

@@ -14,12 +14,12 @@ from openloop.api.kit import Kit
 from openloop.api.messages import Sent, sent_to
 from openloop.api.paging import Before, Limit, Name, Page, page_of, position
 from openloop.domain.approval import ApprovalState
-from openloop.domain.ids import ApprovalId, RunId
+from openloop.domain.ids import ApprovalId, ConversationId, RunId
 from openloop.domain.pause import Pause
 from openloop.domain.run import Run, RunState
 from openloop.domain.step import Step
 from openloop.domain.surface import Thread
-from openloop.storage import agents, approvals, conversations, outbox, runs, steps
+from openloop.storage import agents, approvals, conversations, opened, outbox, runs, steps
 
 if TYPE_CHECKING:
     from openloop.storage.database import Transaction
@@ -52,16 +52,26 @@ class RunApproval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedThread:
+    """A thread that a run has opened elsewhere, with its conversation here."""
+
+    conversation_id: ConversationId
+    thread: Thread
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail(NamedRun):
     """A run with where it was asked for, what it asked people, and what it sent.
 
     `pause` is what keeps it from going on, while it is not over; `in_line_since` is set while it waits
-    for a place among the runs that may work at a time.
+    for a place among the runs that may work at a time. `opened` are threads that it opened elsewhere.
     """
 
     thread: Thread
     pause: Pause | None
     in_line_since: datetime | None
+    opened: tuple[OpenedThread, ...]
     approvals: tuple[RunApproval, ...]
     messages: tuple[Sent, ...]
 
@@ -97,12 +107,17 @@ async def get_run(kit: Kit, caller: Seeing, run_id: RunId) -> RunDetail:
         asked = await approvals.list_of_run(tx, run_id)
         sent = await outbox.list_of_run(tx, run_id)
         conversation = await conversations.get(tx, run.conversation_id)
+        elsewhere = await opened.list_of_run(tx, run_id)
         live = None if run.state.is_over else await agents.find_live_ids(tx, run.agent_id)
     return RunDetail(
         **_values(run),
         agent=names.get(str(run.agent_id), ""),
         thread=conversation.thread,
         pause=live.pause if live is not None else None,
+        opened=tuple(
+            OpenedThread(conversation_id=each.opened_id, thread=each.thread, link=each.opened_link)
+            for each in elsewhere
+        ),
         in_line_since=None if run.state.is_over else conversation.line_since,
         approvals=tuple(
             RunApproval(

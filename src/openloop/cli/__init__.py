@@ -30,7 +30,19 @@ SECTIONS = {
         "usage",
         "audit",
     ),
-    "Set up": ("slack", "secrets", "tokens", "login", "link", "people", "config", "db", "version"),
+    "Set up": (
+        "slack",
+        "github",
+        "secrets",
+        "tokens",
+        "login",
+        "link",
+        "people",
+        "workspaces",
+        "config",
+        "db",
+        "version",
+    ),
     "Processes that `up` starts": ("serve", "worker", "gateway"),
 }
 

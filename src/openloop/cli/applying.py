@@ -54,7 +54,7 @@ def show_applied(answer: Json, output: Format) -> int:
         for widening in each["widenings"]:
             say(one_line(f"{each['name']}: {widening['path']} widens: {widening['sentence']}"))
     for change in dict.fromkeys(each["change_id"] for each in waiting):
-        say(f"Waits for somebody else: openloop changes approve {change}")
+        say(f"Waits for an approval: openloop changes approve {change}")
     return Exit.DENIED if waiting else Exit.OK
 
 

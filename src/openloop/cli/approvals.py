@@ -75,7 +75,13 @@ def get(
     if approval_id is not None:
         _show(connect().get(f"/api/v1/approvals/{by_id('approval', approval_id)}"), output)
         return
-    answer = connect().get("/api/v1/approvals", state=state, run=run, limit=limit, cursor=cursor)
+    answer = connect().get(
+        "/api/v1/approvals",
+        state=state,
+        run=by_id("run", run) if run else None,
+        limit=limit,
+        cursor=cursor,
+    )
     show_list(
         answer,
         answer["items"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openloop.cli.client import connect
+from openloop.cli.client import by_id, connect
 from openloop.cli.output import Column, Format, field, output_option, say, show_list, show_one
 from openloop.cli.runs import limit_option
 from openloop.cli.text import when
@@ -42,7 +42,13 @@ def audit() -> None:
 @output_option
 def get(run: str | None, kind: str | None, cursor: str | None, limit: int, output: Format) -> None:
     """List the newest events."""
-    answer = connect().get("/api/v1/audit", run=run, kind=kind, limit=limit, cursor=cursor)
+    answer = connect().get(
+        "/api/v1/audit",
+        run=by_id("run", run) if run else None,
+        kind=kind,
+        limit=limit,
+        cursor=cursor,
+    )
     show_list(
         answer,
         answer["items"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from openloop import settings as reading
-from openloop.cli import audit_checkup, secrets_checkup
+from openloop.cli import audit_checkup, bookmarks_checkup, secrets_checkup
 from openloop.cli.failures import Exit
 from openloop.cli.output import Format, field, show_list
 from openloop.cli.processes import probe
@@ -98,7 +98,7 @@ def check_everything() -> list[Check]:
 
 async def _running_parts(settings: Settings) -> list[Check]:
     settings, secrets = await secrets_checkup.look(settings, _opened)
-    checks = [_of_finding("secrets", each) for each in secrets]
+    checks = [of_finding("secrets", each) for each in secrets]
     found = await asyncio.gather(
         _server(settings),
         _gateway(settings),
@@ -195,7 +195,7 @@ async def _integration(integration: Integration, settings: Settings) -> list[Che
             detail = str(error) or "it did not answer in time"
             checks.append(Check(part=integration.name, state="problem", detail=detail))
         else:
-            checks += [_of_finding(integration.name, finding) for finding in findings]
+            checks += [of_finding(integration.name, finding) for finding in findings]
         finally:
             await face.aclose()
     return checks
@@ -257,11 +257,13 @@ async def _rows(database: Database, settings: Settings) -> list[Check]:
         async with database.transaction(workspace.id) as tx:
             checks += [*await _agents(tx), *await _sources(tx)]
             findings = await audit_checkup.look(tx, settings)
-            checks += [_of_finding("audit", each) for each in findings]
+            checks += [of_finding("audit", each) for each in findings]
+            checks += [of_finding("events", each) for each in await bookmarks_checkup.look(tx)]
     return checks
 
 
-def _of_finding(part: str, finding: Finding) -> Check:
+def of_finding(part: str, finding: Finding) -> Check:
+    """A finding of some part, as a line."""
     state: State = "ok" if finding.ok else "problem"
     return Check(
         part=f"{part}: {finding.subject}",

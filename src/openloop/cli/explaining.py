@@ -27,6 +27,7 @@ def show(bundle: Json, file: Path | None, output: Format) -> None:
         ("Asked by", "\n".join(_requests(bundle))),
         ("Where", f"{bundle['thread']['place']['surface']} {run['request_link']}".strip()),
         ("Agent", f"{run['agent']}, revision {revision['number']}, {revision['digest']}"),
+        ("Governed by", "\n".join(_governing(bundle))),
         ("Remembered", "\n".join(_memories(bundle))),
         ("Decisions", "\n".join(_decisions(bundle))),
         ("Approvals", "\n".join(_approvals(bundle))),
@@ -42,6 +43,12 @@ def show(bundle: Json, file: Path | None, output: Format) -> None:
 def _requests(bundle: Json) -> Iterator[str]:
     for said in bundle["requests"]:
         yield f"{who(said['actor'])}, {when(said['sent_at'])}: {one_line(said['text'])}"
+
+
+def _governing(bundle: Json) -> Iterator[str]:
+    for each in bundle["governing"]:
+        made = each["manifest"]
+        yield f"{made['kind']} revision {made['number']}, {made['digest']}, {when(made['applied_at'])}"
 
 
 def _memories(bundle: Json) -> Iterator[str]:

@@ -69,6 +69,18 @@ class Root(click.Group):
         """Run the command; an error of ours becomes a sentence and an exit code."""
         try:
             return super().invoke(ctx)
+        except click.NoSuchCommand as wrong:
+            raise _with_the_word_used_here(wrong) from None
         except (OpenLoopError, LocalFailure) as error:
             tell(error, as_json=ctx.meta.get(OUTPUT) == "json")
             ctx.exit(exit_of(error))
+
+
+def _with_the_word_used_here(wrong: click.NoSuchCommand) -> click.NoSuchCommand:
+    """Where `list` was typed for `get`, or `get` for `list`, name the one that there is."""
+    other = {"get": "list", "list": "get"}.get(wrong.command_name)
+    group = wrong.ctx.command if wrong.ctx is not None else None
+    if other is None or not isinstance(group, click.Group) or other not in group.commands:
+        return wrong
+    message = f"No such command {wrong.command_name!r}. Did you mean {other!r}?"
+    return click.NoSuchCommand(wrong.command_name, message, ctx=wrong.ctx)

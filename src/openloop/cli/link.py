@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openloop.cli.client import connect
+from openloop.cli.client import connect, escape
 from openloop.cli.output import say
 
 
@@ -37,5 +37,5 @@ def confirm(code: str) -> None:
 @click.argument("surface", metavar="SURFACE")
 def remove(surface: str) -> None:
     """Forget the id on SURFACE that you linked. What the manifest says stays."""
-    connect().delete(f"/api/v1/links/{surface}")
+    connect().delete(f"/api/v1/links/{escape(surface)}")
     say(f"unlinked: {surface}")

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from openloop import app, settings
 from openloop.actions import pause as brake
-from openloop.actions import tokens
+from openloop.actions import tokens, workspaces
 from openloop.cli.processes.boot import explained, migrated
 from openloop.cli.setup.dotenv import write_private
 from openloop.domain.audit import Who
 from openloop.domain.errors import NotFound
 from openloop.domain.pause import PauseScope
 from openloop.domain.principal import Role
+from openloop.storage import agents
 
 if TYPE_CHECKING:
+    from openloop.domain.ids import WorkspaceId
     from openloop.settings import Settings
 
 HERE = Who(kind="system", name="openloop", via="cli")
@@ -61,6 +63,32 @@ async def _create_token(
         )
 
 
+def create_workspace(name: str) -> str:
+    """Make a workspace; a token that owns it."""
+    with explained():
+        return asyncio.run(_create_workspace(settings.load(), name))
+
+
+async def _create_workspace(loaded: Settings, name: str) -> str:
+    async with app.build(loaded, pool_size=2) as application:
+        await app.home_workspace(application)  # the first one stays the first
+        return await workspaces.create(application.database, name, by=HERE)
+
+
+def list_workspaces() -> list[dict[str, str]]:
+    """Every workspace of this installation, by name."""
+    with explained():
+        return asyncio.run(_list_workspaces(settings.load()))
+
+
+async def _list_workspaces(loaded: Settings) -> list[dict[str, str]]:
+    async with (
+        app.build(loaded, pool_size=2) as application,
+        application.database.directory() as tx,
+    ):
+        return [{"id": str(row.id), "name": row.name} for row in await agents.list_workspaces(tx)]
+
+
 def pause_everything(reason: str) -> int:
     """Pause every workspace of this installation; how many there are."""
     with explained():
@@ -68,17 +96,20 @@ def pause_everything(reason: str) -> int:
 
 
 async def _pause_everything(loaded: Settings, reason: str) -> int:
+    paused: set[WorkspaceId] = set()
     async with app.build(loaded, pool_size=2) as application:
-        workspaces = await app.every_workspace(application)
-        for workspace in workspaces:
-            await brake.pause(
-                application.database,
-                workspace,
-                scope=PauseScope.INSTALLATION,
-                reason=reason,
-                by=HERE,
-            )
-        return len(workspaces)
+        # Again, until there is none that was made meanwhile (actions.workspaces).
+        while left := set(await app.every_workspace(application)) - paused:
+            for workspace in left:
+                await brake.pause(
+                    application.database,
+                    workspace,
+                    scope=PauseScope.INSTALLATION,
+                    reason=reason,
+                    by=HERE,
+                )
+            paused |= left
+    return len(paused)
 
 
 def resume_everything() -> int:

@@ -98,6 +98,8 @@ def show_list(
     else:
         shown = [column for column in columns if output == "wide" or not column.wide]
         click.echo(table(rows, shown, most=None if output == "wide" else _MOST_COLUMNS))
+        if isinstance(answer, dict) and (cursor := value(answer, "next_cursor")):
+            say(f"There is more: --cursor {cursor}")
 
 
 def show_one(

@@ -29,7 +29,7 @@ def pause(scope: str, name: str | None, reason: str) -> None:
     if scope == "all":
         from openloop.cli import local  # noqa: PLC0415  # --help imports no psycopg
 
-        say(f"paused: {local.pause_everything(reason)} workspaces")
+        say(f"paused: every workspace ({local.pause_everything(reason)})")
         return
     connect().post("/api/v1/pauses", {"scope": scope, "agent": agent, "reason": reason})
     say(f"paused: {agent or 'the workspace'}")
@@ -40,4 +40,4 @@ def agent_of(scope: str, name: str | None) -> str | None:
     if (scope == "agent") != (name is not None):
         message = "NAME goes with `agent`: the workspace is the token's, and `all` is everything"
         raise click.UsageError(message)
-    return name
+    return name and name.removeprefix("agent/")

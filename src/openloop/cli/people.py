@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import click
 
-from openloop.cli.client import connect
+from openloop.cli.client import by_name, connect
 from openloop.cli.output import Column, Format, Json, field, output_option, say, show_list
 from openloop.cli.text import age
 
@@ -68,7 +66,8 @@ def groups(output: Format) -> None:
 @click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
 def offboard(name: str, reason: str) -> None:
     """Say that a person has left. Logins and tokens end at once, their asks are withdrawn."""
-    left = connect().post(f"/api/v1/principals/{quote(name, safe='')}/offboard", {"reason": reason})
+    path = f"/api/v1/principals/{by_name('principal', name)}/offboard"
+    left = connect().post(path, {"reason": reason})
     say(
         f"left: {name}; ended {left['logins']} logins and {left['tokens']} tokens, stopped "
         f"{left['runs']} runs, withdrew {left['approvals']} approvals"
@@ -79,7 +78,7 @@ def offboard(name: str, reason: str) -> None:
 @click.argument("name", metavar="NAME")
 def restore(name: str) -> None:
     """Say that a person is back, with the roles of the manifest. Tokens and logins stay ended."""
-    connect().post(f"/api/v1/principals/{quote(name, safe='')}/restore")
+    connect().post(f"/api/v1/principals/{by_name('principal', name)}/restore")
     say(f"restored: {name}")
 
 

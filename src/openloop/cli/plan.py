@@ -77,7 +77,7 @@ def plan(
     else:
         click.echo("\n".join(planning.lines(planned)))
         if dry_run is not None:
-            click.echo("\n".join([_summary(dry_run), *planning.dry_run_lines(dry_run)]))
+            click.echo("\n".join([planning.summary(dry_run), *planning.dry_run_lines(dry_run)]))
     if not planning.widens(planned) and not (dry_run and dry_run["newly"]["allowed"]):
         return Exit.OK
     if acknowledge is not None and acknowledge == mark[:SIGNS]:
@@ -88,11 +88,12 @@ def plan(
 
 def decide_again(client: Client, body: Json, hours: int) -> Json:
     """Every recorded call of these hours, decided again page by page; nothing is left out."""
-    whole: Json = {"runs": 0, "calls": 0, "undecided": 0, "newly": {kind: [] for kind in _KINDS}}
+    counts = ("runs", "calls", "undecided", "assumed")
+    whole: Json = {**dict.fromkeys(counts, 0), "newly": {kind: [] for kind in _KINDS}}
     cursor: str | None = None
     while True:
         page = client.post("/api/v1/manifests/dry_run", {**body, "hours": hours, "cursor": cursor})
-        for count in ("runs", "calls", "undecided"):
+        for count in counts:
             whole[count] += page[count]
         for call in page["differing"]:
             whole["newly"][call["planned"]].append(call)
@@ -107,9 +108,3 @@ def fingerprint(planned: Json, dry_run: Json | None) -> str:
     calls = sorted(f"{call['run_id']}:{call['step']}" for call in allowed)
     covered = json.dumps([planned["digest"], calls])
     return hashlib.sha256(covered.encode()).hexdigest()
-
-
-def _summary(dry_run: Json) -> str:
-    counts = ", ".join(f"{len(calls)} newly {kind}" for kind, calls in dry_run["newly"].items())
-    left = f"; {dry_run['undecided']} could not be decided" if dry_run["undecided"] else ""
-    return f"Of {dry_run['calls']} recorded calls: {counts}{left}"

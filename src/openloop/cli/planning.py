@@ -45,14 +45,21 @@ def markdown(plan: Json, dry_run: Json | None) -> Iterator[str]:
     yield ""
     yield from _block(lines(plan))
     if dry_run is not None:
-        newly = dry_run["newly"]
         yield ""
-        yield (
-            f"Against {dry_run['calls']} recorded calls: {len(newly['allowed'])} newly allowed, "
-            f"{len(newly['held'])} newly held, {len(newly['denied'])} newly denied."
-        )
+        yield f"{summary(dry_run)}."
         yield ""
         yield from _block(dry_run_lines(dry_run))
+
+
+def summary(dry_run: Json) -> str:
+    """How many recorded calls would be decided otherwise, and how sure that is."""
+    counts = ", ".join(f"{len(calls)} newly {kind}" for kind, calls in dry_run["newly"].items())
+    said = f"Of {dry_run['calls']} recorded calls: {counts}"
+    if dry_run["assumed"]:
+        said += f"; {dry_run['assumed']} tried under every possibility that their record leaves"
+    if dry_run["undecided"]:
+        said += f"; {dry_run['undecided']} could not be decided"
+    return said
 
 
 def dry_run_lines(dry_run: Json) -> Iterator[str]:
@@ -60,8 +67,9 @@ def dry_run_lines(dry_run: Json) -> Iterator[str]:
     for kind, calls in dry_run["newly"].items():
         for call in calls:
             where = f" in {one_line(call['resource'])}" if call["resource"] else ""
+            sure = ", possibly" if call["assumed"] else ""
             yield (
-                f"newly {kind}: {one_line(call['tool'])}{where} ({one_line(call['agent'])}), "
+                f"newly {kind}{sure}: {one_line(call['tool'])}{where} ({one_line(call['agent'])}), "
                 f"{one_line(call['rule'])}, run {call['run_id']} step {call['step']}"
             )
 

@@ -29,7 +29,7 @@ to another machine.
 | Exit status | Meaning |
 |---|---|
 | 0 | done |
-| 1 | failed; `doctor` and `slack check`: there is a problem; `agents diff`: something differs |
+| 1 | failed; `doctor`, `slack check` and `github check`: there is a problem; `agents diff`: something differs |
 | 2 | the command was called wrongly |
 | 3 | invalid: a manifest, a setting or a value is refused |
 | 4 | there is no such thing |

@@ -18,7 +18,7 @@ def resume(scope: str, name: str | None) -> None:
     if scope == "all":
         from openloop.cli import local  # noqa: PLC0415  # --help imports no psycopg
 
-        say(f"resumed: {local.resume_everything()} workspaces")
+        say(f"resumed: every workspace ({local.resume_everything()})")
         return
     connect().post("/api/v1/pauses/resume", {"scope": scope, "agent": agent})
     say(f"resumed: {agent or 'the workspace'}")

@@ -115,6 +115,7 @@ def _describe(run_id: str, output: Format) -> None:
         ("Started", when(run["started_at"])),
         ("Ended", when(run["ended_at"])),
         ("Approvals", "\n".join(_approval(each) for each in run["approvals"])),
+        ("Opened", "\n".join(each["link"] for each in run.get("opened", ()))),
         ("Steps", "\n".join(step_line(step) for step in steps)),
     ]
     show_one({**run, "steps": steps}, lines, output=output, name=f"run/{run['id']}")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from openloop.cli.approvals import vote
-from openloop.cli.client import escape
-from openloop.cli.failures import tell
+from openloop.cli.client import by_name, escape
+from openloop.cli.failures import Exit, tell
 from openloop.cli.output import say
 from openloop.cli.text import clean, one_line
 from openloop.domain.errors import OpenLoopError, Unavailable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from openloop.cli.output import Json
 
 _LOOK_SECONDS: Final = 0.2
-_UNDER_WAY: Final = ("queued", "working")
 _OVER: Final = ("done", "failed", "cancelled", "declined")
 _HELP: Final = "/approve [ID]  /reject [ID]  /stop  /quit"
 
@@ -45,22 +44,30 @@ class Talk:
         self._told: dict[str, str] = {}  # what came of them, as it was last told
         self._is_idle = True
 
-    def run(self) -> None:
-        """Talk until the input ends."""
-        if sys.stdin.isatty():
+    def run(self) -> int:
+        """Talk until the input ends; the exit status."""
+        if not sys.stdin.isatty():
+            return self._on_pipe()
+        try:
             self._on_terminal()
-        else:
-            self._on_pipe()
+        finally:
+            self._part()
+        return Exit.OK
 
-    def _on_pipe(self) -> None:
+    def _on_pipe(self) -> int:
+        status = Exit.OK
         for line in sys.stdin:
-            if not self._take(line.strip()):
-                return
+            if not self._take(_readable(line)):
+                break
             while not self._is_idle:
                 self._look()
                 time.sleep(0 if self._is_idle else _LOOK_SECONDS)
+            if self._run is not None and self._run["state"] == "failed":
+                status = Exit.FAILURE
+        return status
 
     def _on_terminal(self) -> None:
+        self._client.get(f"/api/v1/agents/{by_name('agent', self._agent)}")  # or there is none
         say(f"Talking to {self._agent}. {_HELP}")
         prompted = False
         for line in _typed():
@@ -72,6 +79,11 @@ class Talk:
             if self._is_idle and not prompted:
                 prompted = True
                 click.echo("> ", nl=False, err=True)
+
+    def _part(self) -> None:
+        """Leave the prompt's line, and tell how to go on with what was begun."""
+        if self._thread is not None:
+            say(f"\nGo on with it: openloop chat {self._agent} --thread {self._thread}")
 
     def _take_bravely(self, line: str) -> bool:
         """Take a line; what fails is told, and the conversation goes on."""
@@ -189,6 +201,11 @@ class Talk:
         if text and text != self._status:
             say(f"... {one_line(text)}")
         self._status = text
+
+
+def _readable(line: str) -> str:
+    """A line of a pipe; what is not UTF-8 in it is replaced, as it is on a terminal."""
+    return line.encode(errors="surrogateescape").decode(errors="replace").strip()
 
 
 def _asked(message: Json) -> list[Json]:

@@ -19,7 +19,7 @@ BUDGETS = (
     Column(title="LIMIT", text=lambda line: _limit(line)),
     Column(title="LEFT", text=lambda line: _money(line["remaining_usd"])),
     Column(title="MONTH END", text=lambda line: _money(line["projected_usd"])),
-    Column(title="TOLD", text=lambda line: _told(line)),
+    Column(title="WARNED", text=lambda line: _told(line)),
     Column(title="TOKENS", text=lambda line: _tokens(line)),
     Column(title="AT LIMIT", text=lambda line: line["on_exceeded"], wide=True),
     Column(title="EXTENDED", text=lambda line: _extended(line), wide=True),

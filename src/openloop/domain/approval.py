@@ -32,6 +32,8 @@ class ApprovalState(StrEnum):
 
 
 Decision = Literal["approve", "deny", "retry", "happened"]
+GLASS_HOURS = 1
+"""How long a broken glass lets a call run without the people who had to agree."""
 VoteKind = Literal["approve", "deny", "retry", "happened", "break_glass"]
 Parked = Literal["", "batch", "run", "approvers"]
 
@@ -180,11 +182,12 @@ class Approval:
         )
 
     def is_carried(self, votes: Iterable[tuple[Vote, Voter]], *, at: datetime) -> bool:
-        """True where every demand is met, or an owner has broken the glass for this round."""
+        """True where every demand is met, or an owner has just broken the glass for this round."""
         given = list(votes)
         broken = any(
             vote.decision == "break_glass"
             and vote.round == self.round
+            and at < vote.voted_at + timedelta(hours=GLASS_HOURS)
             and voter.is_active
             and voter.is_owner
             for vote, voter in given

@@ -84,7 +84,8 @@ def _verify(bundle: Json, pins: Collection[str]) -> Proved:
         else:
             digests |= found
     proved = unproved = 0
-    entries: list[Entry] = [*bundle["events"], *([bundle["applied"]] if bundle["applied"] else [])]
+    attesting = (bundle["applied"], *(each["applied"] for each in bundle["governing"]))
+    entries: list[Entry] = [*bundle["events"], *filter(None, attesting)]
     for entry in entries:
         if entry["seq"] is None or entry["seq"] not in digests:
             unproved += 1
@@ -94,7 +95,7 @@ def _verify(bundle: Json, pins: Collection[str]) -> Proved:
             proved += 1
         if entry["seq"] is not None and (wrong := difference(entry, bundle["workspace"])):
             findings.append(wrong)
-    findings += [*_revision(bundle), *_approvals(bundle), *check(_facts(bundle))]
+    findings += [*_revisions(bundle), *_approvals(bundle), *check(_facts(bundle))]
     return Proved(
         run_id=bundle["run"]["id"],
         proved=proved,
@@ -171,9 +172,8 @@ def _fold(
 # --- what the events attest ------------------------------------------------------------------------
 
 
-def _revision(bundle: Json) -> Iterator[Finding]:
-    revision = bundle["revision"]
-    where = f"revision {revision['number']}"
+def _manifest(revision: Json, applied: Entry | None, where: str) -> Iterator[Finding]:
+    """A manifest is what its digest is of, and an event says that it was applied."""
     try:
         made = manifest.digest(manifest.load(revision["source"], name="manifest").manifest)
     except Invalid:
@@ -184,10 +184,19 @@ def _revision(bundle: Json) -> Iterator[Finding]:
             yield Finding(
                 kind="changed", where=where, message="The manifest is not what was applied"
             )
-    applied = bundle["applied"]
-    if applied is None or applied["event"]["detail"].get("digest") != revision["digest"]:
+    event = applied["event"] if applied is not None else None
+    if event is None or event["detail"].get("digest") != revision["digest"]:
         message = "The audit does not say that this manifest was applied"
         yield Finding(kind="effect_unrecorded", where=where, message=message)
+
+
+def _revisions(bundle: Json) -> Iterator[Finding]:
+    for each in bundle["governing"]:
+        made = each["manifest"]
+        yield from _manifest(made, each["applied"], f"{made['kind']} revision {made['number']}")
+    revision = bundle["revision"]
+    where = f"revision {revision['number']}"
+    yield from _manifest(revision, bundle["applied"], where)
     begun = [
         entry["event"]["detail"].get("revision")
         for entry in bundle["events"]

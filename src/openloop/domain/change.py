@@ -13,6 +13,8 @@ from openloop.domain.errors import Conflict, Forbidden
 from openloop.domain.ids import ChangeId, PrincipalId
 from openloop.domain.probes import Widening
 
+_OF_OWNERS = ("spec.roles", "spec.access", "spec.people", "spec.solo_mode", "spec.retention")
+
 Verb: TypeAlias = Literal["create", "change", "unchanged"]
 
 
@@ -56,6 +58,12 @@ class OwnProposal(Forbidden):
     """People do not approve what they proposed themselves."""
 
     code = "own_proposal"
+
+
+class NeedsOwner(Forbidden):
+    """Who has which role here, and who they are, no two admins decide between themselves."""
+
+    code = "change_needs_owner"
 
 
 class NotAPerson(Forbidden):
@@ -128,12 +136,28 @@ class Change:
     decided_at: datetime | None = None
     reason: str = ""
 
-    def refuse_voter(self, voter: PrincipalId, *, is_person: bool, solo_mode: bool) -> None:
+    @property
+    def is_owners_matter(self) -> bool:
+        """True where it says who people are, what roles they have, or how long a record is kept."""
+        return any(
+            document.kind == "Workspace" and each.path.startswith(_OF_OWNERS)
+            for document in self.documents
+            for each in document.widenings
+        )
+
+    def refuse_voter(
+        self, voter: PrincipalId, *, is_person: bool, has_owner: bool, solo_mode: bool
+    ) -> None:
         """Who may not approve: whoever proposed it, and a service; in solo mode anybody may.
 
+        `has_owner`: one of both is an owner, which an owners' matter needs in any mode, or there is none.
+
         Raises:
-            OwnProposal, NotAPerson
+            OwnProposal, NotAPerson, NeedsOwner
         """
+        if self.is_owners_matter and not has_owner:
+            message = "This changes roles or people: an owner has to propose or to approve it"
+            raise NeedsOwner(message)
         if solo_mode:
             return
         if voter == self.proposed_by:

@@ -36,7 +36,8 @@ class Claim:
 class Conversation:
     """One thread in one place with one agent (`agent_id` is None where no agent is bound).
 
-    `line_since` is set while its run waits for a place among those that may work at a time.
+    `line_since` is set while its run waits for a place among those that may work at a time; `is_linked`
+    where it has opened a thread elsewhere, or was opened from one.
     """
 
     id: ConversationId
@@ -52,6 +53,7 @@ class Conversation:
     priority: Priority = Priority.INTERACTIVE
     line_since: datetime | None = None
     has_open_ops: bool = False
+    is_linked: bool = False
 
     @property
     def thread(self) -> Thread:

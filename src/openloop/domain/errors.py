@@ -5,7 +5,6 @@ OpenLoopError
 ├── Conflict          409   somebody else was first, or the state has moved on
 │   ├── AlreadyDecided
 │   ├── Expired
-│   ├── Stale
 │   ├── Edited
 │   └── LostClaim
 ├── Forbidden         403   the caller may not
@@ -61,12 +60,6 @@ class Expired(Conflict):
     """The approval was not decided in time."""
 
     code = "approval_expired"
-
-
-class Stale(Conflict):
-    """What was approved is not what would run now."""
-
-    code = "approval_stale"
 
 
 class Edited(Conflict):

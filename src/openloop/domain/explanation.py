@@ -115,7 +115,7 @@ def explain(
         case Allow():
             word: Literal["allow", "hold", "deny"] = "allow"
             if call.effect.leaves_us:
-                assumed.append("its recipients, targets and links were typed by whoever asks")
+                assumed.append(_typed(call, manifest))
         case Hold():
             word, hours, may_edit = "hold", verdict.expires_hours, verdict.may_edit
             demands = tuple(_asked(each, governed_by, agent, workspace) for each in verdict.demands)
@@ -150,6 +150,16 @@ def _assumed(
         access, resource = access_of(call.effect), call.resource or "this"
         found.append(f"{call.toolset} says that {requester.name} may {access} {resource}")
     return found
+
+
+def _typed(call: Call, manifest: AgentManifest) -> str:
+    """What a standing rule counts on."""
+    if any(isinstance(tool, McpTool) and tool.name == call.toolset for tool in manifest.spec.tools):
+        return (
+            "each of its arguments was typed by whoever asks: an MCP tool does not say which of them "
+            "are recipients, so all of them count"
+        )
+    return "its recipients, targets and links were typed by whoever asks"
 
 
 def _asked(

@@ -6,6 +6,7 @@ could find out is absent, and what is absent grants nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -18,6 +19,8 @@ from openloop.domain.tool import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from openloop.domain.tool import Arguments
 
 Access: TypeAlias = Literal["read", "write"]
 
@@ -81,22 +84,25 @@ class RunFacts:
 
     `place` is the class of the place in which the run speaks; None where the platform did not say.
     `audiences` are the classes of written resources by their source name: without an entry where
-    the service cannot tell at all, None where it should and did not. `is_certain` is false where
-    somebody could not be asked at the moment: what is denied then may be permitted a minute later.
-    `tainted` is true from the start, since a thread holds words of people who did not ask; nothing
-    in the product makes a run clean.
+    the service cannot tell at all, None where it should and did not. `versions` are those of what
+    calls would change, by `target_of`; a target that nobody could look at has none. `is_certain` is
+    false where somebody could not be asked at the moment: what is denied then may be permitted a
+    minute later.
+
+    A run is tainted from its start, since a thread holds words of people who did not ask, and
+    nothing makes it clean: no fact lets a write pass but a standing rule and what was typed.
     """
 
     requesters: tuple[Requester, ...]
     surface: str
     place: PlaceClass | None
     seen: tuple[Seen, ...] = ()
-    tainted: bool = True
     is_certain: bool = True
     answered: frozenset[Answered] = frozenset()
     audiences: Mapping[str, PlaceClass | None] = field(
         default_factory=dict[str, "PlaceClass | None"]
     )
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def label(self) -> PlaceClass:
@@ -111,6 +117,11 @@ class RunFacts:
 def source_of(service: str, resource: str | None) -> str:
     """What a read is remembered by: the service, and what of it was read."""
     return f"{service}:{(resource or '').lower()}"
+
+
+def target_of(tool: str, arguments: Arguments) -> str:
+    """What the version of a call's target goes by: the call itself, however its JSON is written."""
+    return f"{tool} {json.dumps(arguments, sort_keys=True)}"
 
 
 def seen_in(steps: Sequence[Step], *, before: int | None = None) -> tuple[Seen, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openloop.domain.errors import Forbidden
@@ -26,6 +26,22 @@ class LoginRefused(Forbidden):
     code = "login_refused"
 
 
+class NotVouchedFor(LoginRefused):
+    """The identity provider does not vouch any more for somebody who is logged in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What an identity provider gives along for asking again (a refresh token), and takes once.
+
+    `outlives` a person's stay at the provider: where it is refused, they are not let in any more.
+    Another one ends with that stay, so that its refusal ends the login and says no more.
+    """
+
+    secret: str = field(repr=False)
+    outlives: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
     """What a verified ID token says of a person."""
@@ -34,6 +50,15 @@ class Vouched:
     subject: str
     groups: frozenset[str]
     email_verified: bool
+    renewal: Renewal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VouchedAgain:
+    """What a provider says of a person who is logged in; `said` is None where it said no more."""
+
+    said: Vouched | None
+    renewal: Renewal
 
 
 def name_of(issuer: str, subject: str) -> str:

@@ -33,6 +33,8 @@ from openloop.domain.manifest_parts import (
 from openloop.domain.resources import KEYS, ResourceKind, covers
 from openloop.domain.strict_yaml import Path
 
+WakeFrom: TypeAlias = Literal["write", "triage"]
+Watch: TypeAlias = Literal["checks"]
 SurfaceName: TypeAlias = Literal["slack", "discord", "github", "linear", "zoom", "console"]
 Wake: TypeAlias = Literal["mention", "followup"]
 McpEffect: TypeAlias = Literal["read", "write", "destroy"]
@@ -66,10 +68,17 @@ class ChannelBinding:
 
 @part
 class RepositoryBinding:
-    """A repository in whose issues and pull requests the agent is addressed."""
+    """A repository in whose issues and pull requests the agent is addressed.
+
+    `wake_from` is the least that somebody must be allowed there to wake or steer it. `labels` wake
+    it when they are put on an issue; `watch` names what it looks into by itself.
+    """
 
     type: Literal["github"]
     repo: RepoName
+    wake_from: WakeFrom = "write"
+    labels: Annotated[tuple[Label, ...], Few, Distinct] = ()
+    watch: Annotated[tuple[Watch, ...], Few, Distinct] = ()
 
     @property
     def place(self) -> str:
@@ -105,6 +114,31 @@ class ConsoleBinding:
 SurfaceBinding: TypeAlias = Annotated[
     ChannelBinding | RepositoryBinding | TeamBinding | ConsoleBinding, Discriminator("type")
 ]
+
+
+def waking_labels(binding: SurfaceBinding) -> tuple[str, ...]:
+    """The labels that wake an agent in a repository, as events name them (`Inbound.wanted_as`)."""
+    if not isinstance(binding, RepositoryBinding):
+        return ()
+    return tuple(label_word(binding.repo, label) for label in binding.labels)
+
+
+def watching(binding: SurfaceBinding) -> tuple[str, ...]:
+    """What an agent looks into by itself in a repository, as events name it (`Inbound.wanted_as`)."""
+    if not isinstance(binding, RepositoryBinding):
+        return ()
+    return tuple(watch_word(binding.repo, what) for what in binding.watch)
+
+
+def watch_word(repo: str, what: Watch) -> str:
+    """How something that is watched in a repository is named."""
+    return f"watch:{repo.lower()}:{what}"
+
+
+def label_word(repo: str, label: str) -> str:
+    """How a label of a repository is named: upper and lower case are the same."""
+    return f"label:{repo.lower()}:{label.lower()}"
+
 
 # --- memory and models ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from openloop.domain.manifest_agent import AgentSpec, NativeTool
 from openloop.domain.manifest_approvals import names_resources, patterns_of
+from openloop.domain.policy import BUILTIN
 from openloop.domain.resources import KEYS, is_within
 
 if TYPE_CHECKING:
@@ -23,10 +24,18 @@ _APPROVALS: Path = ("spec", "approvals")
 
 def findings(spec: AgentSpec) -> Iterator[Finding]:
     """What is wrong with the approvals of an agent although every single value is well-formed."""
+    yield from _names(spec)
     yield from _approvers(spec)
     yield from _gated_names(spec)
     yield from _standing_rules(spec)
     yield from rule_findings((*_APPROVALS, "rules"), spec.approvals.rules)
+
+
+def _names(spec: AgentSpec) -> Iterator[Finding]:
+    for index, tool in enumerate(spec.tools):
+        if tool.name == BUILTIN:
+            message = f"{BUILTIN!r} is the name of what is built in, which `spec.{BUILTIN}` grants"
+            yield "manifest_invalid_value", ("spec", "tools", index, "name"), message
 
 
 def rule_findings(path: Path, rules: Sequence[HoldRule]) -> Iterator[Finding]:

@@ -44,7 +44,8 @@ MAX_PEOPLE = 2000
 def _github_identity(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_ID:
         return value
-    if isinstance(value, str) and re.fullmatch(_LOGIN, value):
+    # A login of digits alone would be taken for a number where people are looked up.
+    if isinstance(value, str) and re.fullmatch(_LOGIN, value) and not value.isdecimal():
         return value
     raise refused(f"{shorten(value)} is not a GitHub user: a numeric id, or a login")
 
@@ -175,6 +176,12 @@ class WorkspaceManifest:
         """The people that `@person` or `@group` stands for, by name; nobody where it is unknown."""
         names = _reachable(self.spec, reference.removeprefix("@"))
         return frozenset(names & self.spec.people.keys())
+
+    @property
+    def has_owners(self) -> bool:
+        """True where somebody is an owner, by the list or by the groups of their login."""
+        listed = any(self.members(each) for each in self.spec.roles.get("owner", ()))
+        return listed or any("owner" in roles for roles in self.spec.access.login.roles.values())
 
     def links_of(self, name: str | None) -> dict[str, str]:
         """A person's ids at services, by the name of the service; # stands before a number."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
+MOST_TOKENS = 1_000_000_000
+"""More than any model reads or writes in one call."""
 Finish = Literal["stop", "tool_calls", "length", "refused"]
 
 
@@ -38,10 +40,12 @@ def believed(usage: Usage, *, said: bool, is_whole: bool = True) -> Usage:
     """The usage of a reply, or `assumed` where its counts cannot be believed.
 
     A prompt is never empty, so no input means that nobody counted; so does no output where something
-    was `said`. What was counted of a reply that was cut off is not all of it.
+    was `said`. What was counted of a reply that was cut off is not all of it, and no call has so many
+    tokens that they could not be booked.
     """
+    counts_too_much = max(usage.input_tokens, usage.output_tokens) > MOST_TOKENS
     counts_nothing = usage.input_tokens == 0 or (said and usage.output_tokens == 0)
-    if usage.assumed or counts_nothing or not is_whole:
+    if usage.assumed or counts_nothing or counts_too_much or not is_whole:
         return Usage(input_tokens=0, output_tokens=0, assumed=True)
     return usage
 

@@ -76,7 +76,7 @@ def judge(
     call: Call, agent: AgentManifest, workspace: WorkspaceManifest, facts: RunFacts
 ) -> Verdict:
     """Decide a call of a run under one revision of its agent."""
-    if call.toolset == BUILTIN:
+    if call.toolset == BUILTIN and not call.effect.leaves_us:
         return rights.told_too_widely(facts) or Allow(rule="spec.memory")
     granted = _grant(call, agent)
     if granted is None:
@@ -209,8 +209,6 @@ def _effect(
         return _hold(rule, call, agent, workspace)
     if not call.effect.leaves_us:
         return Allow(rule=f"{where}.permissions: {call.permission}")
-    if not facts.tainted:
-        return Allow(rule=f"{where}.permissions: {call.permission}, of a run that has read nothing")
     for index, rule in enumerate(approvals.allow):
         if rule.permission == call.gated and _names(rule, call):
             written = f"spec.approvals.allow[{index}]"

@@ -1,10 +1,10 @@
-"""What a model call costs, what to reserve for it, and how long its answer may be."""
+"""What a model call costs, and how many tokens to reserve for its input."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, localcontext
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,14 +12,8 @@ if TYPE_CHECKING:
 
     from openloop.domain.model import ModelMessage, ToolSpec, Usage
 
-OUTPUT_TOKENS: Final = 4096
-"""`limits.output_tokens` where a manifest gives none."""
-
 FEWEST_OUTPUT_TOKENS: Final = 256
 """A budget that affords fewer ends the run: no useful answer fits."""
-
-UNBOUNDED_TOKENS: Final = 1_000_000_000
-"""What any budget affords where output costs nothing."""
 
 MICRODOLLAR: Final = Decimal("0.000001")
 
@@ -109,50 +103,6 @@ def cost(usage: Usage, price: Price) -> Decimal:
             + usage.output_tokens * price.output_per_million
         ) / _MILLION
         return dollars.quantize(MICRODOLLAR, rounding=ROUND_CEILING)
-
-
-def reservation(*, input_tokens: int, max_tokens: int, price: Price) -> Decimal:
-    """Dollars to set aside before a call: nothing cached, and an answer of full length."""
-    with localcontext(_EXACT):
-        dollars = (
-            input_tokens * price.input_per_million + max_tokens * price.output_per_million
-        ) / _MILLION
-        return dollars.quantize(MICRODOLLAR, rounding=ROUND_CEILING)
-
-
-def settlement(usage: Usage, price: Price, *, reserved: Decimal) -> Decimal:
-    """Dollars to book after a call; more than `reserved` where the provider counted more."""
-    return reserved if usage.assumed else cost(usage, price)
-
-
-def affordable_output_tokens(remaining: Decimal, *, input_tokens: int, price: Price) -> int:
-    """The most `max_tokens` whose reservation fits into `remaining` dollars; 0 if none does."""
-    with localcontext(_EXACT):
-        whole = remaining.quantize(MICRODOLLAR, rounding=ROUND_FLOOR) * _MILLION
-        left = whole - input_tokens * price.input_per_million
-        if left < 0:
-            return 0
-        if price.output_per_million == 0:
-            return UNBOUNDED_TOKENS
-        most = (left / price.output_per_million).to_integral_value(rounding=ROUND_FLOOR)
-        # The quotient was rounded up at its 80th digit; the product is exact.
-        if most * price.output_per_million > left:
-            most -= 1
-        return min(int(most), UNBOUNDED_TOKENS)
-
-
-def max_tokens(
-    *, model_maximum: int, affordable: int | None, limit: int = OUTPUT_TOKENS
-) -> int | None:
-    """The length to allow an answer, or None where the budget affords no useful one.
-
-    `affordable` is what the tightest budget affords; None where there is no budget.
-    """
-    if affordable is None:
-        return min(model_maximum, limit)
-    if affordable < FEWEST_OUTPUT_TOKENS:
-        return None
-    return min(model_maximum, limit, affordable)
 
 
 def estimate_tokens(text: str) -> int:

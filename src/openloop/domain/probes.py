@@ -63,7 +63,7 @@ def probe(before: Side, after: Side) -> list[Widening]:
     found: dict[Widening, None] = {}
     told: set[tuple[Call, int]] = set()
     for circumstance in circumstances.grid():
-        looser: dict[tuple[str, type, type], list[Call]] = {}
+        looser: dict[tuple[str, str, type, type], list[Call]] = {}
         for call in calls:
             facts = circumstance.facts(call)
             was = judge(call, before.agent, before.workspace, facts)
@@ -73,11 +73,12 @@ def probe(before: Side, after: Side) -> list[Widening]:
                 # What is said of the usual case is not said again of each departure from it.
                 if (call, rank) not in told:
                     told.add((call, rank))
-                    looser.setdefault((call.gated, type(was), type(now)), []).append(call)
+                    key = (call.gated, _what(call), type(was), type(now))
+                    looser.setdefault(key, []).append(call)
             elif isinstance(was, Hold) and isinstance(now, Hold):
                 found.update(dict.fromkeys(_looser_hold(call, was, now, before, after)))
-        for (gated, was, now), let in looser.items():
-            sentence = f"{gated}{_where(let)} is {_SAID[now]}, not {_SAID[was]}{circumstance.words}"
+        for (gated, what, was, now), let in looser.items():
+            sentence = f"{what}{_where(let)} is {_SAID[now]}, not {_SAID[was]}{circumstance.words}"
             found[Widening(path=_path_of(gated, now, after), sentence=sentence)] = None
     return list(found)
 
@@ -143,6 +144,12 @@ def _resources(side: Side) -> Iterator[tuple[str | None, ResourceKind, str]]:
         for entry in (*spec.approvals.allow, *matches):
             for resource in patterns_of(entry, kind) or ():
                 yield entry.permission.partition(".")[0], kind, resource
+
+
+def _what(call: Call) -> str:
+    """The permission; a read under a name that writes is not taken for the write."""
+    is_named_so = call.effect is not Effect.READ or call.permission.endswith(":read")
+    return call.gated if is_named_so else f"reading under {call.gated}"
 
 
 def _where(calls: Iterable[Call]) -> str:

@@ -33,13 +33,5 @@ def covers(kind: ResourceKind, pattern: str, resource: str) -> bool:
 
 
 def is_within(kind: ResourceKind, pattern: str, other: str) -> bool:
-    """True where `other` names everything that `pattern` names."""
-    if pattern == other:
-        return True
-    match kind:
-        case "repo":
-            return covers(kind, other, pattern.replace("/*", "/x"))
-        case "host":
-            return covers(kind, other, pattern.replace("*.", "x."))
-        case "channel":
-            return covers(kind, other, pattern)
+    """True where `other` names everything that `pattern` names; a `*` counts as a name of its own."""
+    return covers(kind, other, pattern)

@@ -48,12 +48,3 @@ class Run:
     started_at: datetime | None
     ended_at: datetime | None
     cancel_asked_by: dict[str, object] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
-    """What a run has used so far."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: Decimal = Decimal(0)

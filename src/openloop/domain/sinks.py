@@ -60,8 +60,16 @@ def arguments_named(*names: str) -> Callable[[Mapping[str, object]], tuple[SinkV
 
 
 def every_argument(arguments: Mapping[str, object]) -> tuple[SinkValue, ...]:
-    """The sinks of a tool that declares none: everything a model wrote counts as one."""
-    return arguments_named(*arguments)(arguments)
+    """The sinks of a tool that declares none: everything a model wrote counts as one.
+
+    What it left empty reaches whomever the service takes instead, and so does a call of nothing.
+    """
+    found = tuple(
+        SinkValue(argument=name, spellings=(leaf,))
+        for name, value in arguments.items()
+        for leaf in tuple(leaves(value)) or ("",)
+    )
+    return found or (SinkValue(argument="its arguments", spellings=()),)
 
 
 def leaves(value: object) -> Iterator[str]:
@@ -154,7 +162,10 @@ def _host(parts: SplitResult) -> str | None:
 # --- links and recipients in prose ---------------------------------------------------------------
 
 _BETWEEN = re.compile(r"[\s<>()\[\]{}\"'`|,;]+")
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]", re.IGNORECASE)
+_ADDRESS = re.compile(r"[/\\]{2}|[a-z0-9+.-]:[/\\]|https?:|www\.", re.IGNORECASE)
+"""What makes an address of a word, wherever it stands in it: attributes of HTML need no quotes."""
+_CALL = re.compile(r"<!(?!--)[^<>\s]+")
+"""How Slack writes notices to everybody."""
 _SCHEMES = ("mailto:", "tel:", "sms:", "data:", "javascript:", "vbscript:", "file:", "//")
 
 
@@ -166,16 +177,24 @@ def reaching_out(text: str) -> Iterator[SinkValue]:
     plain = unicodedata.normalize("NFKC", text)
     readings = dict.fromkeys((plain, html.unescape(plain).replace("\\", "")))
     words = (word.strip(_AROUND) for reading in readings for word in _BETWEEN.split(reading))
-    for word in dict.fromkeys(words):
-        if _reaches_out(word):
+    calls = (call for reading in readings for call in _CALL.findall(reading))
+    for word in dict.fromkeys((*calls, *words)):
+        if word.startswith("<") or _reaches_out(word):
             yield SinkValue(argument="text", spellings=(word,))
 
 
 def _reaches_out(word: str) -> bool:
-    if "@" in word or _ABSOLUTE.match(word) or word.lower().startswith(_SCHEMES):
+    if "@" in word or _ADDRESS.search(word):
         return True
-    *labels, last = re.split(r"[/:?#\\]", word, maxsplit=1)[0].split(".")
+    return any(part.lower().startswith(_SCHEMES) or _is_host(part) for part in word.split("="))
+
+
+def _is_host(part: str) -> bool:
+    """True for what a client may take for a host, with or without a path."""
+    *labels, last = re.split(r"[/:?#\\]", part.lstrip("/\\"), maxsplit=1)[0].split(".")
     if not labels or not all(labels):
         return False
-    is_ip = len(labels) == 3 and all(each.isdecimal() for each in (*labels, last))
-    return is_ip or (len(last) > 1 and not any(c.isdecimal() for c in last))
+    if len(labels) == 3 and all(each.isdecimal() for each in (*labels, last)):
+        return True
+    has_digits = any(c.isdecimal() for c in last) and not last.lower().startswith("xn--")
+    return len(last) > 1 and not has_digits

@@ -47,18 +47,23 @@ class Actor:
 
 
 PersonKind = Literal["member", "guest", "external", "bot", "deactivated", "unknown"]
+Standing = Literal["none", "read", "triage", "write"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """What the platform says of an actor, looked up in the worker, never in `accept`."""
+    """What the platform says of an actor, looked up in the worker, never in `accept`.
+
+    `standing` is what they may do in the place that was asked about, where a platform tells that.
+    """
 
     id: str
     name: str
     kind: PersonKind
+    standing: Standing | None = None
 
 
-Transport = Literal["http", "socket", "console"]
+Transport = Literal["http", "socket", "poll", "console"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ class Delivery:
     transport: Transport = "http"
 
 
-InboundKind = Literal["message", "choice", "edited", "deleted", "stopped"]
+InboundKind = Literal["message", "choice", "edited", "deleted", "stopped", "build_failed"]
 Addressed = Literal["mention", "dm", "followup"]
 
 
@@ -86,6 +91,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedBuild:
+    """A build that failed, as its platform tells it; whether anybody wants to know, a manifest says.
+
+    `source` and `id` name what told it. `is_fork`: the commit comes from another repository, so that
+    its code and its log are a stranger's.
+    """
+
+    source: Literal["check_suite", "workflow_run"]
+    id: str
+    commit: str
+    branch: str
+    conclusion: str
+    pulls: tuple[int, ...] = ()
+    is_fork: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """One normalised event.
 
@@ -97,6 +119,10 @@ class Inbound:
     forwards, code and labels left out, mentions and links as ids and addresses. What a surface
     cannot tell apart it leaves out; edits have none. `priority` is that of a conversation which this
     event opens; an earlier one keeps its own.
+
+    `from_anybody`: everybody in the world could have said it, so that nothing answers it before a
+    worker has asked the platform what they may. With `wanted_as` it is taken only where the agent's
+    manifest lists that word. `build` comes with the kind `build_failed` and is no message of anybody.
     """
 
     delivery_key: str
@@ -113,6 +139,9 @@ class Inbound:
     attempt: int = 0
     link: str = ""
     priority: PriorityName = "interactive"
+    from_anybody: bool = False
+    wanted_as: str = ""
+    build: FailedBuild | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +234,7 @@ class Card:
 class Asked:
     """One held call on a card: what it would do, the buttons while it is open, what came of it.
 
-    `approval` names the row behind it; a surface shows it nowhere.
+    `approval` names the row behind it; a surface shows it only to say where else it can be decided.
     """
 
     approval: str = ""
@@ -226,10 +255,14 @@ class Say:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStatus:
-    """Show what the agent is doing; the last one wins and an empty text clears it."""
+    """Show what the agent is doing; the last one wins and an empty text clears it.
+
+    `message_id` is the message that it works on, where a run begins to.
+    """
 
     text: str
     state: Literal["working", "waiting", "idle"] = "working"
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,10 +323,14 @@ class Amend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whisper:
-    """Tell one person something in the thread that nobody else sees (an answer to a click)."""
+    """Tell one person something in the thread that nobody else sees (an answer to a click).
+
+    `message_id` is what they said, where a surface can mark no more than that.
+    """
 
     to_id: str
     markdown: str
+    message_id: str = ""
 
 
 Op = Say | SetStatus | Ask | Settle | Amend | Whisper

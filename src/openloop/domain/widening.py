@@ -243,6 +243,18 @@ def new_members(path: KeyPath, before: Any, after: Any, scene: Scene) -> Iterato
     yield from (f"@{name} is new" for name in sorted(now - was))
 
 
+def role_members(path: KeyPath, before: Any, after: Any, scene: Scene) -> Iterator[str]:
+    """Whoever gets a role, also by a group that it names; and whoever owns the workspace no more."""
+    was: Mapping[str, Any] = before or {}
+    now: Mapping[str, Any] = after or {}
+    for role in dict.fromkeys((*was, *now)):
+        had = {name for each in was.get(role) or () for name in scene.was.members(each)}
+        has = {name for each in now.get(role) or () for name in scene.now.members(each)}
+        yield from (f"{role}: @{name} is new" for name in sorted(has - had))
+        if role == "owner":
+            yield from (f"owner: @{name} is none any more" for name in sorted(had - has))
+
+
 def extension_members(path: KeyPath, before: Any, after: Any, scene: Scene) -> Iterator[str]:
     """The same for an extension: without a list of its own, others decide it."""
     if before and not after and scene.after.spec.budget.extension is not None:
@@ -257,10 +269,20 @@ def existing_group(path: KeyPath, before: Any, after: Any, scene: Scene) -> Iter
 
 
 def another_identity(path: KeyPath, before: Any, after: Any, scene: Scene) -> Iterator[str]:
-    """Somebody else acts under a name that rights were given to."""
+    """Somebody acts under a name that rights were given to, or by an id that has them elsewhere.
+
+    A new person has no rights here by being named, but on GitHub those of the id that they are said
+    to have, and in a mirrored group those of whoever has the id on Slack.
+    """
     name, key = path[-2], path[-1]
-    if after is not None and after != before and name in scene.was.spec.people:
+    if after is None or after == before:
+        return
+    if name in scene.was.spec.people:
         yield f"{after} acts as @{name}" if key != "email" else f"{after} is @{name}"
+    elif key == "github":
+        yield f"@{name} acts with the rights of {after}"
+    elif key == "slack" and scene.now.spec.access.slack_groups:
+        yield f"@{name} is in the mirrored groups of {after}"
 
 
 def _models(before: Side, after: Side) -> Iterator[Widening]:
@@ -379,7 +401,7 @@ WORKSPACE: Final[Tree] = {
             }
         ),
         "groups": Each(existing_group),
-        "roles": Each(new_members),
+        "roles": role_members,
         "solo_mode": allowed,
         "asks": {"per_run": larger, "per_approver": larger},
         "limits": {"concurrency": larger},

@@ -1,19 +1,16 @@
-"""The gateway process: it alone holds provider keys, and serves until it is told to stop."""
+"""Where the gateway listens: a socket that only this user reaches, or TCP with a token."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
-import signal
 import socket
 import stat
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import uvloop
 from aiohttp import web
 
 from openloop.domain.errors import Misconfigured
@@ -23,8 +20,6 @@ from openloop.models.routes import Gateway
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_SOCKET_PATH: Final = 107 if os.uname().sysname == "Linux" else 103
 _LOOK_SECONDS: Final = 0.05
@@ -36,8 +31,7 @@ class GatewayConfig:
     """How a gateway is started.
 
     `tcp` needs a `token`; a token, where there is one, is asked for on the socket too. `warm`
-    loads litellm at the start; without it, the first call of a real model does. `parent_fd` is
-    the reading end of a pipe: the gateway stops when its other end closes.
+    loads litellm at the start; without it, the first call of a real model does.
     """
 
     environ: Mapping[str, str] = field(repr=False)
@@ -46,37 +40,11 @@ class GatewayConfig:
     token: str | None = field(default=None, repr=False)
     scripts: Path | None = None
     warm: bool = False
-    parent_fd: int | None = None
     concurrency: int = 64
     waiting: int = 256
     warm_wait_seconds: float = 5
     drain_seconds: float = 10
     succession_seconds: float = 6
-
-
-def run_gateway(config: GatewayConfig) -> int:
-    """Serve until SIGTERM, SIGINT or the end of the parent; the process's exit status."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(config))
-
-
-async def _run(config: GatewayConfig) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if config.parent_fd is not None:
-        loop.add_reader(config.parent_fd, _stop_at_end, config.parent_fd, stop)
-    return await serve_gateway(config, stop)
-
-
-async def serve_gateway(config: GatewayConfig, stop: asyncio.Event) -> int:
-    """Serve until `stop`; 0, or 1 where litellm was needed and could not be loaded."""
-    async with open_gateway(config) as remote:
-        remote.on_failure = stop.set
-        await stop.wait()
-        logger.info("gateway stops, open calls have %.0f s", config.drain_seconds)
-    return 1 if remote.loading == "failed" else 0
 
 
 @asynccontextmanager
@@ -177,9 +145,3 @@ def _unix_socket(path: Path) -> socket.socket:
         os.umask(before)
     listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     return listener
-
-
-def _stop_at_end(parent_fd: int, stop: asyncio.Event) -> None:
-    if not os.read(parent_fd, 1024):
-        asyncio.get_running_loop().remove_reader(parent_fd)
-        stop.set()

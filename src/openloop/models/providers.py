@@ -98,17 +98,6 @@ def provider_of(model: str) -> Provider:
     return PROVIDERS[name]
 
 
-def provider_key_names(model: str) -> tuple[str, ...]:
-    """The variables of which one must hold a key before `model` can be called.
-
-    Empty for a scripted model and for providers that need no key. Raises UnknownModel.
-    """
-    if split_model(model)[0] == SCRIPTED:
-        return ()
-    provider = provider_of(model)
-    return provider.key_names if provider.key_needed else ()
-
-
 def is_reachable(provider: Provider, environ: Mapping[str, str]) -> bool:
     """True where the environment holds what this provider needs."""
     return not _missing(provider, environ)

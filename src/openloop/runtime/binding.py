@@ -16,6 +16,8 @@ from openloop.actions.judged import Held
 from openloop.domain.surface import Card
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openloop.domain.model import ToolCall
     from openloop.domain.policy import Call
     from openloop.domain.tool import Arguments
@@ -23,7 +25,21 @@ if TYPE_CHECKING:
     from openloop.tools.registry import Registered
 
 LONGEST_REASON = 1000
+LONGEST_VERSION = 200
 UNKNOWN_NUMBER = "The arguments hold a number that JSON cannot"
+WORDS = {
+    "grant": "the permission",
+    "effect": "its effect",
+    "resource": "what it touches",
+    "tool": "the tool",
+    "target_version": "what it would change",
+    "demands": "who decides it",
+    "expires_hours": "how long it may wait",
+    "may_edit": "whether people may edit it",
+    "solo_mode": "solo mode",
+    "destination": "the place, or who reads there",
+}
+EARLIER = "it was asked by an earlier version of OpenLoop"
 
 
 class NotCanonical(Exception):
@@ -102,13 +118,26 @@ def preconditions(
         "effect": str(call.effect),
         "resource": call.resource or "",
         "tool": tool_digest(registered),
-        "target_version": target_version,
+        "target_version": _shortened(target_version),
         "demands": _distinct([_demand(each) for each in hold.demands]),
         "expires_hours": hold.expires_hours,
         "may_edit": hold.may_edit,
         "solo_mode": solo_mode,
         "destination": destination,
     }
+
+
+def differences(then: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """Why what was asked is not what would be asked now, as a card says it; empty where it is."""
+    if not now.keys() <= then.keys():
+        return EARLIER
+    changed = [key for key in now if now[key] != then[key]]
+    if not changed:
+        return ""
+    why = f"{', '.join(WORDS[key] for key in changed)} changed since it was asked"
+    if "target_version" in changed and then["target_version"]:
+        why += f" (it was {then['target_version']}, and is {now['target_version']})"
+    return why
 
 
 def notes(hold: Hold, *, solo_mode: bool) -> list[str]:
@@ -156,6 +185,13 @@ def _demand(demand: Demand) -> dict[str, object]:
             for stage in demand.escalation
         ],
     }
+
+
+def _shortened(version: str) -> str:
+    """A version as a card can show it; one that is long, or that people could not see, by its hash."""
+    if len(version) <= LONGEST_VERSION and version.isprintable():
+        return version
+    return hashlib.sha256(version.encode(errors="surrogatepass")).hexdigest()
 
 
 def _distinct(demands: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.step import Step
+    from openloop.domain.surface import Thread
     from openloop.domain.tool import Arguments
     from openloop.runtime.kit import Kit
 
@@ -74,7 +75,8 @@ async def _is_stopped(kit: Kit, work: Work, run: Run) -> bool:
         unread = await messages.list_unread(tx, work.conversation.id)
     stops = [message for message in unread if is_stop(message.text)]
     try:
-        said, _ = await people.sort_messages(kit.surfaces[work.conversation.surface], stops)
+        surface = kit.surfaces[work.conversation.surface]
+        said, _ = await people.sort_messages(surface, work, stops)
     except Unavailable:  # nobody can tell who said it: what is not done can be asked for again
         return True
     return bool(said)
@@ -139,9 +141,10 @@ async def _recheck(
     Where somebody could not be asked at the moment, nothing is voided by it, and nothing is made:
     what is approved waits for an answer.
     """
-    facts = await inquiry.of_held(kit, work, run, approval)
+    is_approved = approval.state is ApprovalState.APPROVED
+    facts = await inquiry.of_held(kit, work, run, approval, with_target=is_approved)
     waits = not facts.is_certain and not await _is_over(kit, work, approval)
-    if waits and approval.state is ApprovalState.APPROVED:
+    if waits and is_approved:
         message = "A platform cannot be asked at the moment whether this may still be done"
         raise Unavailable(message)
 
@@ -298,8 +301,24 @@ async def _finish(
     *,
     approval: Approval | None,
 ) -> None:
-    _, row = await effects.finish(kit.database, work, run, step, bounded(result), approval=approval)
+    _, row = await effects.finish(
+        kit.database,
+        work,
+        run,
+        step,
+        bounded(result),
+        approval=approval,
+        opened=_opened(kit, step, result, approval),
+    )
     await _deliver(kit, work, row)
+
+
+def _opened(kit: Kit, step: Step, result: ToolResult, approval: Approval | None) -> Thread | None:
+    """The thread that a call which happened has opened elsewhere."""
+    registered = kit.registry.find(step.name)
+    if registered is None or registered.tool.opens is None or result.outcome != "done":
+        return None
+    return registered.tool.opens(_arguments(step, approval), result)
 
 
 async def _deliver(kit: Kit, work: Work, row: OutboxRow | None) -> None:

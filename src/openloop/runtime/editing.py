@@ -50,13 +50,13 @@ async def edit(
         approval = await approvals.get(tx, approval_id)
         run = await runs.get(tx, approval.run_id)
         work = await _view(kit, tx, workspace, run)
-    written = orjson.dumps(arguments)
+    written = _written(arguments)
     call = ToolCall(id="", name=approval.tool, arguments=written.decode())
     problem = gate.problem_with(kit.registry, call)
     if problem is not None:
-        message = f"These arguments are refused: {problem}"
-        raise Invalid(message, code="arguments_refused")
-    facts = await inquiry.of_held(kit, work, run, replace(approval, arguments=written))
+        raise _refused(problem)
+    edited = replace(approval, arguments=written)
+    facts = await inquiry.of_held(kit, work, run, edited, with_target=True)
     if not facts.is_certain:
         message = "A platform cannot be asked at the moment whether this may be done"
         raise Unavailable(message)
@@ -78,6 +78,18 @@ async def edit(
         judge=judge,
         reason=reason,
     )
+
+
+def _written(arguments: Arguments) -> bytes:
+    """The arguments as JSON; people can send what it has no way to write."""
+    try:
+        return orjson.dumps(arguments)
+    except orjson.JSONEncodeError as error:
+        raise _refused(f"they cannot be written as JSON ({error})") from error
+
+
+def _refused(problem: str) -> Invalid:
+    return Invalid(f"These arguments are refused: {problem}", code="arguments_refused")
 
 
 async def _view(kit: Kit, tx: Transaction, workspace: WorkspaceId, run: Run) -> Work:

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from openloop.actions.judged import Changed, Held, Judged, Refused, Started
-from openloop.domain import policy, sinks
+from openloop.domain import noted_facts, policy, sinks
 from openloop.domain.audience import narrowest
 from openloop.domain.errors import OpenLoopError
-from openloop.domain.facts import RunFacts, Seen, source_of
+from openloop.domain.facts import RunFacts, Seen, source_of, target_of
 from openloop.domain.model import ToolCall
 from openloop.domain.policy import Allow, Call, Deny, Hold, Verdict
 from openloop.domain.tool import Effect, ToolResult
 from openloop.runtime import binding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from openloop.actions.configuration import Governing
     from openloop.domain.approval import Approval
@@ -44,6 +44,7 @@ INVISIBLE = frozenset(
     | {*range(0xFE00, 0xFE0F), *range(0xE0100, 0xE01F0)}
 )
 """Fillers and variation selectors: letters and marks by their category, nothing to the eye."""
+UNSEEN = "What this would change is not there, or cannot be looked at now"
 MAX_CALLS = 16
 """Calls of one model step; the rest is refused, so that a loop cannot flood a thread with cards."""
 
@@ -108,6 +109,24 @@ def _judge(
     if isinstance(read, Unreadable):
         return _refused(call, seq, read.rule, read.why)
     registered, arguments, looked_at = read
+    asked = any(each.asks_service(facts) for each in terms(governing, looked_at))
+    decided = _decide(
+        registered, governing, conversation, facts, call, seq, reason, arguments, looked_at
+    )
+    return replace(decided, facts=noted_facts.note(looked_at, facts, was_asked=asked))
+
+
+def _decide(
+    registered: Registered,
+    governing: Governing,
+    conversation: Conversation,
+    facts: RunFacts,
+    call: ToolCall,
+    seq: int,
+    reason: str,
+    arguments: Arguments,
+    looked_at: Call,
+) -> Judged:
     match verdict(governing, looked_at, facts):
         case Deny(rule=rule, reason=why):
             return _refused(call, seq, rule, why)
@@ -143,10 +162,16 @@ class Unreadable:
     why: str
 
 
+def readable(registry: Registry, call: ToolCall) -> tuple[Registered, Arguments, Call] | None:
+    """A call's tool, arguments, and what the policy will look at; None where it is refused before."""
+    read = _read(registry, call)
+    return None if isinstance(read, Unreadable) else read
+
+
 def looked_at(registry: Registry, call: ToolCall) -> Call | None:
     """What the policy will look at in a call; None where the call is refused before that."""
-    read = _read(registry, call)
-    return None if isinstance(read, Unreadable) else read[2]
+    read = readable(registry, call)
+    return None if read is None else read[2]
 
 
 def problem_with(registry: Registry, call: ToolCall) -> str | None:
@@ -186,6 +211,11 @@ def _hold(
     hidden = hidden_characters(arguments)
     if hidden:
         return _refused(call, seq, "hidden characters", hidden)
+    version: str | None = ""
+    if registered.tool.version is not None:
+        version = facts.versions.get(target_of(call.name, arguments))
+        if version is None:
+            return _refused(call, seq, "target version", UNSEEN)
     try:
         held = binding.bind(
             registered,
@@ -196,6 +226,7 @@ def _hold(
             seq=seq,
             destination=destination_of(conversation, facts),
             solo_mode=governing.workspace.spec.solo_mode,
+            target_version=version,
             reason="".join(c for c in reason if not _is_hidden(c)),
         )
     except binding.NotCanonical as error:
@@ -261,11 +292,8 @@ def recheck(
         return None
     if isinstance(anew, str):
         return Changed(reason=anew)
-    now, then = anew.preconditions, approval.preconditions
-    changed = sorted(key for key in now if now[key] != then.get(key))
-    if not changed:
-        return None
-    return Changed(reason=f"{', '.join(changed)} changed since it was asked", anew=anew)
+    why = binding.differences(approval.preconditions, anew.preconditions)
+    return Changed(reason=why, anew=anew) if why else None
 
 
 def edited(
@@ -323,7 +351,9 @@ def _reconsider(
     held = _hold(
         registered, governing, conversation, facts, asked, seq, reason, hold, arguments, call
     )
-    return held if isinstance(held, Held) else str(held.result.content)
+    if isinstance(held, Held):
+        return held
+    return str(cast("Mapping[str, object]", held.result.content)["refused"])
 
 
 def hidden_characters(value: Any) -> str | None:

@@ -22,8 +22,9 @@ from openloop.domain.facts import (
     access_of,
     seen_in,
     source_of,
+    target_of,
 )
-from openloop.domain.policy import BUILTIN, Call
+from openloop.domain.policy import BUILTIN, Call, Hold
 from openloop.runtime import gate, people
 from openloop.storage import requesters
 
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from openloop.domain.model import ToolCall
     from openloop.domain.run import Run
     from openloop.domain.surface import PersonKind
+    from openloop.domain.tool import Arguments
     from openloop.plugin import Surface
     from openloop.runtime.kit import Kit
     from openloop.storage.requesters import Asked
+    from openloop.tools.registry import Registered
 
 T = TypeVar("T")
 
@@ -53,18 +56,38 @@ async def of_step(
     kit: Kit, work: Work, run: Run, calls: Sequence[ToolCall], *, seq: int
 ) -> RunFacts:
     """The facts for the calls that the model step `seq` asked for."""
-    looked_at = [found for call in calls if (found := gate.looked_at(kit.registry, call))]
-    return await _gather(kit, work, run, looked_at, before=seq)
+    read = [found for call in calls if (found := gate.readable(kit.registry, call))]
+    facts = await _gather(kit, work, run, [call for _, _, call in read], before=seq)
+    assert work.governing is not None  # noqa: S101  # read together with the run
+    held = [
+        (registered, arguments)
+        for registered, arguments, call in read
+        if registered.tool.version is not None
+        and isinstance(gate.verdict(work.governing, call, facts), Hold)
+    ]
+    return await _with_versions(held, facts) if held else facts
 
 
-async def of_held(kit: Kit, work: Work, run: Run, approval: Approval) -> RunFacts:
-    """The facts for a held call as it is stored."""
+async def of_held(
+    kit: Kit, work: Work, run: Run, approval: Approval, *, with_target: bool
+) -> RunFacts:
+    """The facts for a held call as it is stored; `with_target` looks at what it would change, too.
+
+    Without, its target is taken to be as it was: nobody is asked anew about what nobody has decided.
+    """
     registered = kit.registry.find(approval.tool)
+    arguments: Arguments = orjson.loads(approval.arguments)
     looked_at: list[Call] = []
     if registered is not None:
-        call = gate.policy_call(registered, orjson.loads(approval.arguments))
+        call = gate.policy_call(registered, arguments)
         looked_at = [call] if isinstance(call, Call) else []
-    return await _gather(kit, work, run, looked_at, before=approval.step_seq)
+    facts = await _gather(kit, work, run, looked_at, before=approval.step_seq)
+    if registered is None or registered.tool.version is None:
+        return facts
+    if with_target:
+        return await _with_versions([(registered, arguments)], facts)
+    before = str(approval.preconditions.get("target_version", ""))
+    return replace(facts, versions={target_of(approval.tool, arguments): before})
 
 
 async def of_answer(kit: Kit, work: Work) -> RunFacts:
@@ -89,7 +112,7 @@ async def _gather(
         return facts
     async with kit.database.transaction(work.workspace) as tx:
         asked = await requesters.ask_asked(tx, run.id)
-    facts = await _with_requesters(surface, work.governing.workspace, await asked.all(), facts)
+    facts = await _with_requesters(surface, work, await asked.all(), facts)
     facts = await _with_answers(kit, work.governing, outside, facts)
     return await _with_audiences(kit, outside, facts)
 
@@ -115,7 +138,7 @@ async def _with_place(kit: Kit, work: Work, facts: RunFacts) -> RunFacts:
 
 
 async def _with_requesters(
-    surface: Surface, workspace: WorkspaceManifest, asked: Sequence[Asked], facts: RunFacts
+    surface: Surface, work: Work, asked: Sequence[Asked], facts: RunFacts
 ) -> RunFacts:
     by_author: dict[tuple[str, str, str], list[Asked]] = {}
     for each in asked:
@@ -124,7 +147,9 @@ async def _with_requesters(
     if len(asked) > requesters.MOST or len(by_author) > MOST_REQUESTERS:
         return facts
     authors = list(by_author.values())
-    people_of = await _all(_ask(people.look_up(surface, said[0].actor)) for said in authors)
+    people_of = await _all(_ask(people.look_up(surface, work, said[0].actor)) for said in authors)
+    assert work.governing is not None  # noqa: S101  # asked only with a run
+    workspace = work.governing.workspace
     found = tuple(
         _requester(workspace, said, "unknown" if person.value is None else person.value.kind)
         for said, person in zip(authors, people_of, strict=True)
@@ -193,6 +218,19 @@ async def _with_audiences(kit: Kit, calls: Sequence[Call], facts: RunFacts) -> R
     certain = not any(each.later for each in said.values())
     known = {source: each.value for source, each in said.items()}
     return replace(facts, audiences=known, is_certain=facts.is_certain and certain)
+
+
+async def _with_versions(held: Sequence[tuple[Registered, Arguments]], facts: RunFacts) -> RunFacts:
+    """In which state the things are that these calls would change; one at which nobody can look has none."""
+    asks = {
+        target_of(registered.model_name, arguments): registered.tool.version(arguments)
+        for registered, arguments in held
+        if registered.tool.version is not None
+    }
+    said = dict(zip(asks, await _all(map(_ask, asks.values())), strict=True))
+    known = {target: each.value for target, each in said.items() if each.value is not None}
+    certain = not any(each.later for each in said.values())
+    return replace(facts, versions=known, is_certain=facts.is_certain and certain)
 
 
 async def _all(asking: Iterable[Awaitable[T]]) -> list[T]:

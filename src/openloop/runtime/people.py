@@ -1,21 +1,68 @@
-"""Who may wake and steer: full members of the place, as the platform says now."""
+"""Who may wake and steer: full members of the place, as the platform says now.
+
+Where everybody can speak (GitHub), those are the people with enough rights in that very place.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from openloop.domain.errors import OpenLoopError, Unavailable
+from openloop.domain.manifest_agent import RepositoryBinding
+from openloop.domain.surface import Person
+from openloop.plugin import PlaceRights, TellsStale
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.surface import Actor, Person
+    from openloop.actions.claims import Work
+    from openloop.domain.manifest_agent import AgentManifest, WakeFrom
+    from openloop.domain.surface import Actor, Place
     from openloop.plugin import Surface
     from openloop.storage.messages import Message
 
 
-async def look_up(surface: Surface, actor: Actor) -> Person:
-    """What the platform says of somebody; raises `Unavailable` where it does not say at the moment."""
-    return await surface.person(actor.tenant, actor.id)
+async def look_up(surface: Surface, work: Work, actor: Actor) -> Person:
+    """What the platform says of somebody; raises `Unavailable` where it does not say at the moment.
+
+    In a place with rights of its own, nobody counts as a member but those who have enough of them.
+    """
+    if not isinstance(surface, PlaceRights):
+        return await surface.person(actor.tenant, actor.id)
+    place = work.conversation.thread.place
+    wake_from = "write"
+    if work.governing is not None:
+        wake_from = wakes_from(work.governing.live, place)
+    return await standing_in(surface, place, actor, wake_from=wake_from)
+
+
+async def standing_in(
+    surface: PlaceRights, place: Place, actor: Actor, *, wake_from: WakeFrom
+) -> Person:
+    """The same for a place that tells rights; where it declines to say, nobody is known.
+
+    Raises:
+        Unavailable: it cannot be asked at the moment
+    """
+    try:
+        person = await surface.person_in(place, actor.id)
+    except Unavailable:
+        raise
+    except OpenLoopError:
+        return Person(id=actor.id, name=actor.name, kind="unknown", standing="none")
+    enough = {"write"} if wake_from == "write" else {"write", "triage"}
+    if person.kind == "member" and person.standing not in enough:
+        return replace(person, kind="external")
+    return person
+
+
+def wakes_from(agent: AgentManifest, place: Place) -> WakeFrom:
+    """The least that a manifest wants of whoever wakes its agent in a repository."""
+    for binding in agent.spec.surfaces:
+        if isinstance(binding, RepositoryBinding) and binding.repo.lower() == place.container:
+            return binding.wake_from
+    return "write"
 
 
 def may_ask(person: Person) -> bool:
@@ -23,15 +70,25 @@ def may_ask(person: Person) -> bool:
     return person.kind == "member"
 
 
+async def _is_stale(surface: Surface, work: Work, message: Message) -> bool:
+    """What nobody said is not answered when it is no news any more."""
+    if not isinstance(surface, TellsStale):
+        return False
+    return await surface.is_stale(work.conversation.thread, message.external_id)
+
+
 async def sort_messages(
-    surface: Surface, messages: Sequence[Message]
+    surface: Surface, work: Work, messages: Sequence[Message]
 ) -> tuple[list[Message], list[Message]]:
     """Messages of people who may ask, with their names, and those of everybody else."""
     taken: list[Message] = []
     ignored: list[Message] = []
     for message in messages:
-        person = await look_up(surface, message.actor)
-        if may_ask(person):
+        if message.has_left:
+            ignored.append(message)
+            continue
+        person = await look_up(surface, work, message.actor)
+        if may_ask(person) and not await _is_stale(surface, work, message):
             taken.append(
                 replace(
                     message, actor=replace(message.actor, name=person.name or message.actor.name)

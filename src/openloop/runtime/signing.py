@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 from openloop.domain.audit_checkpoint import SigningKey
@@ -69,8 +70,9 @@ def _read(path: Path) -> SigningKey | None:
 
 def write_once(path: Path, text: str, *, mode: int) -> bool:
     """Write a whole file that is there for good, or none; False where one of its name is there."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # Nobody who can write there too has put a link in its place.
+    opened = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(opened, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

@@ -16,6 +16,7 @@ from openloop.domain.conversation import ConversationRef
 from openloop.domain.errors import Unavailable
 from openloop.storage import (
     agents,
+    choices,
     conversations,
     deliveries,
     idempotency,
@@ -98,3 +99,4 @@ class Sweep:
             await steps.sweep(tx, keep_days=retention.tool_payload_days, limit=BATCH)
             await idempotency.sweep(tx, limit=BATCH)
             await deliveries.sweep(tx, keep_days=KEEP_KEYS_DAYS, limit=BATCH)
+            await choices.sweep(tx, limit=BATCH)

@@ -13,13 +13,14 @@ from openloop.actions import claims, endings, model_calls
 from openloop.actions.model_calls import BudgetExhausted, BudgetTaken, HeldBack, ModelCall
 from openloop.domain import policy, pricing
 from openloop.domain.budget import limits_of
-from openloop.domain.journal import Gather, calls_of, steering_of, text_of
+from openloop.domain.journal import Gather, calls_of, model_steps, steering_of, text_of
 from openloop.domain.model import ModelMessage, ModelRequest
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind
 from openloop.domain.surface import Receipt, SetStatus
 from openloop.models.errors import ModelFailure, ModelWarming
-from openloop.runtime import budgeting, disclosing, gate, inquiry
+from openloop.plugin import ShowsProgress
+from openloop.runtime import budgeting, disclosing, elsewhere, gate, inquiry
 from openloop.runtime import context as contexts
 from openloop.runtime.answers import answer_text, send
 from openloop.runtime.calling import make_calls
@@ -217,9 +218,19 @@ async def _begin(
         context=prepared.context,
         steering=prepared.steering,
         taken=[message.id for message in prepared.taken],
-        status=SetStatus(text=WORKING) if run.state is not RunState.WORKING else None,
+        status=_status(kit, work, run),
     )
     return await model_calls.begin(kit.database, work, run, call)
+
+
+def _status(kit: Kit, work: Work, run: Run) -> SetStatus | None:
+    """That a run begins or goes on; where a status stays, each step of it."""
+    if run.state is not RunState.WORKING:
+        opening = next((m.external_id for m in work.unread if m.run_id == run.id), "")
+        return SetStatus(text=WORKING, message_id=opening)
+    if not isinstance(kit.surfaces.get(work.conversation.surface), ShowsProgress):
+        return None
+    return SetStatus(text=f"{WORKING} ({model_steps(work.steps)} steps so far)")
 
 
 async def _show_status(kit: Kit, work: Work, begun: Begun) -> tuple[OutboxRow, Receipt] | None:
@@ -260,6 +271,7 @@ async def _answer(
         cost_usd=cost,
         say=answer_text(told.steps, told.text, run.model),
         status=shown,
+        elsewhere=await elsewhere.lines(kit, work),
     )
     return await send(kit, work, ended)
 

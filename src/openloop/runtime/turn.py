@@ -22,7 +22,7 @@ from openloop.domain.journal import (
     working_seconds,
 )
 from openloop.domain.run import RunState
-from openloop.runtime import disclosing, pausing, people
+from openloop.runtime import disclosing, elsewhere, pausing, people
 from openloop.runtime.answers import answer_text, plain_name, send
 from openloop.runtime.calling import call_tools, finish_begun
 from openloop.runtime.landing import land
@@ -55,7 +55,7 @@ async def advance(kit: Kit, work: Work) -> bool:
         seconds = NOT_CONFIGURED_SECONDS
         await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
         return True
-    fresh, ignored = await people.sort_messages(surface, work.unread)
+    fresh, ignored = await people.sort_messages(surface, work, work.unread)
     # What is unread and belongs to the run is what opened it: its author was not looked at yet.
     if any(message.run_id == run.id for message in ignored):
         return await _decline(kit, work, run, ignored)
@@ -102,6 +102,7 @@ async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Me
                     outcome="answered",
                     by=work.agent,
                     say=say,
+                    elsewhere=await elsewhere.lines(kit, work),
                 ),
             )
 

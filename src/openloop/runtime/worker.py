@@ -13,6 +13,7 @@ from openloop.actions import claims
 from openloop.domain.errors import LostClaim, Unavailable
 from openloop.runtime import turn
 from openloop.runtime.calling import Postponed
+from openloop.runtime.choosing import Choosing
 from openloop.runtime.landing import fail
 from openloop.runtime.mirror import Mirror
 from openloop.runtime.queue import Queue
@@ -57,6 +58,7 @@ class Worker:
             asyncio.create_task(sweep.run(), name="sweep"),
             asyncio.create_task(self._renew(), name="leases"),
             asyncio.create_task(mirror.run(), name="mirror"),
+            asyncio.create_task(Choosing(self._kit).run(), name="choices"),
         ]
         try:
             await self.queue.run()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openloop.plugin import Surface
     from openloop.tools.registry import Registry
 
-NOT_YET = frozenset({"discord", "linear", "zoom", "github"})
+NOT_YET = frozenset({"discord", "linear", "zoom"})
 PLANNED_TOOLSETS = frozenset({"coding_worker"})
 
 

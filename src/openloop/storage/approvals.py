@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from openloop.domain.ids import AgentId, RunId, WorkspaceId
     from openloop.storage.database import Transaction
 
+EXPIRES_HOURS = 72
+"""How long a call might wait that was held before rows said so."""
 _COLUMNS = """id, run_id, step_seq, conversation_id, tool, permission, arguments, preconditions, hash,
     card, requested_by, demands, may_edit, solo_mode, rule, state, asked_at, expires_at, round,
     edited_by, escalated, parked, card_id, told, decided_by, decided_at, reason, result"""
@@ -192,12 +194,19 @@ async def save_decision(
     round: int = 1,
     reason: str = "",
 ) -> bool:
-    """Write the decision if the approval is still as it was; a round decides once."""
+    """Write the decision if the approval is still as it was; a round decides once.
+
+    A retry is a decision of its own: it is good for as long as the call might have waited at first.
+    """
     return bool(
         await tx.run(
             """
             UPDATE approvals SET state = %(after)s, decided_by = %(by)s, decided_at = %(at)s,
-                reason = %(reason)s
+                reason = %(reason)s,
+                expires_at = CASE WHEN state = 'unknown' THEN greatest(expires_at,
+                    openloop.now() + make_interval(
+                        hours => coalesce((preconditions->>'expires_hours')::integer, %(hours)s)))
+                    ELSE expires_at END
             WHERE id = %(id)s AND state = %(before)s AND round = %(round)s
               AND (state <> 'pending' OR openloop.now() < expires_at)
             """,
@@ -209,6 +218,7 @@ async def save_decision(
                 "at": at,
                 "round": round,
                 "reason": reason,
+                "hours": EXPIRES_HOURS,
             },
         )
     )
@@ -242,25 +252,19 @@ async def move(
     )
 
 
-async def consume(tx: Transaction, approval: Approval, *, at_any_time: bool = False) -> bool:
+async def consume(tx: Transaction, approval: Approval) -> bool:
     """approved -> executing, for these bytes and this round, by the clock of the database.
 
-    The one place where an approval is used up. `at_any_time` is for a retry, which is a decision of
-    its own.
+    The one place where an approval is used up.
     """
     return bool(
         await tx.run(
             """
             UPDATE approvals SET state = 'executing'
             WHERE id = %(id)s AND state = 'approved' AND hash = %(hash)s AND round = %(round)s
-              AND (%(at_any_time)s OR openloop.now() < expires_at)
+              AND openloop.now() < expires_at
             """,
-            {
-                "id": approval.id,
-                "hash": approval.hash,
-                "round": approval.round,
-                "at_any_time": at_any_time,
-            },
+            {"id": approval.id, "hash": approval.hash, "round": approval.round},
         )
     )
 
@@ -351,6 +355,15 @@ async def set_shown(
         WHERE id = %(id)s
         """,
         {"id": id, "parked": parked, "card_id": card_id, "told": list(told)},
+    )
+
+
+async def lock_room(tx: Transaction) -> None:
+    """Whoever counts what people are asked about does so alone in the workspace, until they have asked."""
+    await tx.send(
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended(current_setting('openloop.workspace'), 6))
+        """
     )
 
 

@@ -219,6 +219,8 @@ _SETTLE: LiteralString = """
         WHERE b.subject = ANY(ARRAY(SELECT subject FROM subjects))
           AND b.period = ANY(ARRAY(SELECT period FROM periods))
           AND openloop.covers(b.span, b.period, c.day)
+          -- One that is not counted does not know of this reservation; it is counted from all of them.
+          AND b.is_counted
         ORDER BY b.axis, b.span FOR UPDATE OF b),
     reached AS (
         SELECT *, openloop.threshold(span, on_exceeded, usd_now, limit_usd + extra_usd,

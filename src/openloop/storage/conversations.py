@@ -31,6 +31,10 @@ class Addressee:
     is_new: bool
 
 
+_IS_LINKED: LiteralString = """
+    (EXISTS (SELECT FROM opened_threads t WHERE t.opened_id = conversations.id)
+     OR EXISTS (SELECT FROM opened_threads t WHERE t.origin_id = conversations.id)) AS is_linked
+"""
 _ADDRESSEE: LiteralString = """
     a.id AS agent_id, a.live_revision_id AS revision_id, c.id AS conversation_id
     FROM (SELECT) AS one
@@ -104,7 +108,7 @@ async def open_conversation(
 
 async def get(tx: Transaction, id: ConversationId) -> Conversation:
     """The conversation of that id."""
-    found = await tx.find(Conversation, "SELECT * FROM conversations WHERE id = %(id)s", {"id": id})
+    found = await find(tx, id)
     if found is None:
         raise LostClaim(f"Conversation {id} is gone")
     return found
@@ -112,7 +116,11 @@ async def get(tx: Transaction, id: ConversationId) -> Conversation:
 
 async def find(tx: Transaction, id: ConversationId) -> Conversation | None:
     """The conversation of that id, if there is one."""
-    return await tx.find(Conversation, "SELECT * FROM conversations WHERE id = %(id)s", {"id": id})
+    return await tx.find(
+        Conversation,
+        "SELECT *, " + _IS_LINKED + " FROM conversations WHERE id = %(id)s",  # noqa: S608  # a constant
+        {"id": id},
+    )
 
 
 async def lock(tx: Transaction, id: ConversationId) -> None:
@@ -143,8 +151,9 @@ async def claim(
           AND (wakes > handled OR wake_at <= openloop.now() OR claimed_by IS NOT NULL
                OR line IS NOT NULL)
         RETURNING *, EXISTS (SELECT FROM outbox o WHERE o.conversation_id = conversations.id
-                             AND o.state IN ('queued', 'sending')) AS has_open_ops
-        """,
+                             AND o.state IN ('queued', 'sending')) AS has_open_ops,
+        """  # noqa: S608  # followed by a constant
+        + _IS_LINKED,
         {"id": ref.id, "worker": worker, "lease": LEASE_SECONDS},
     )
     if conversation is None:

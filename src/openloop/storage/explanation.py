@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 from openloop.domain.ids import ApprovalId, MemoryId, PrincipalId
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openloop.storage.database import Transaction
 
 MOST = 500
+MOST_MANIFESTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +107,56 @@ async def list_memories(tx: Transaction, ids: Sequence[UUID]) -> list[Memory]:
     )
 
 
-async def find_applied_event(tx: Transaction, agent_id: AgentId, revision: int) -> int | None:
-    """The event that says that a revision was applied."""
+async def find_applied_event(
+    tx: Transaction, agent_id: AgentId | None, revision: int
+) -> int | None:
+    """The event that says that a revision was applied: an agent's, or (None) the workspace's."""
     return await tx.value(
         """
         SELECT id FROM audit_events
-        WHERE kind = 'agent.applied' AND subject = %(agent)s AND detail->>'revision' = %(revision)s::text
+        WHERE kind = %(kind)s AND (%(agent)s::uuid IS NULL OR subject = %(agent)s)
+          AND detail->>'revision' = %(revision)s::text
         ORDER BY id DESC LIMIT 1
         """,
-        {"agent": agent_id, "revision": str(revision)},
+        {
+            "kind": "workspace.applied" if agent_id is None else "agent.applied",
+            "agent": agent_id,
+            "revision": str(revision),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governed:
+    """A manifest that decided beside the one that the run began with."""
+
+    kind: Literal["Agent", "Workspace"]
+    number: int
+    source: str
+    digest: str
+    applied_at: datetime
+
+
+async def list_governed(tx: Transaction, run_id: RunId) -> list[Governed]:
+    """The Workspace manifest of then, and what was applied of both kinds while the run lasted."""
+    return await tx.all(
+        Governed,
+        """
+        WITH r AS (SELECT agent_id, revision_id, queued_at,
+                          coalesce(ended_at, openloop.now()) AS ended_at
+                   FROM runs WHERE id = %(run_id)s)
+        SELECT 'Workspace' AS kind, w.number, w.source, w.digest, w.applied_at
+        FROM workspace_revisions w, r
+        WHERE w.applied_at <= r.ended_at AND w.number >= coalesce((
+            SELECT max(b.number) FROM workspace_revisions b WHERE b.applied_at <= r.queued_at), 0)
+        UNION ALL
+        SELECT 'Agent', a.number, a.source, a.digest, a.applied_at
+        FROM agent_revisions a, r
+        WHERE a.agent_id = r.agent_id AND a.id <> r.revision_id
+          AND a.applied_at BETWEEN r.queued_at AND r.ended_at
+        ORDER BY kind, number LIMIT %(most)s
+        """,
+        {"run_id": run_id, "most": MOST_MANIFESTS},
     )
 
 

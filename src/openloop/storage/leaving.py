@@ -18,11 +18,11 @@ MOST = 1000
 async def list_asked_by(
     tx: Transaction, principal_id: PrincipalId
 ) -> list[tuple[ConversationId, RunId]]:
-    """Active runs that a person asked for, under any of their ids, by conversation."""
+    """Active runs that a person asked for and nobody has stopped, under any of their ids."""
     found = await tx.tuples(
         """
         SELECT r.conversation_id, r.id FROM runs r
-        WHERE r.state IN ('queued', 'working', 'waiting')
+        WHERE r.state IN ('queued', 'working', 'waiting') AND r.cancel_asked_by IS NULL
           AND (r.requested_by->>'surface' = 'console' AND r.requested_by->>'id' = %(id)s::text
                OR EXISTS (
                    SELECT FROM identities i WHERE i.principal_id = %(id)s::uuid

@@ -18,8 +18,14 @@ IDLE_HOURS = 8
 ABSOLUTE_HOURS = 24
 GRACE_SECONDS = 10
 """A browser sends several requests at once: the secret before a rotation works as long as this."""
+VOUCHED_MINUTES = 30
+"""A login by the identity provider lasts as long as that vouches for it: after this it is not taken
+until the provider has answered again."""
+UNRENEWED_MINUTES = 60
+"""The same where the provider gave nothing along to ask again with."""
 ATTEMPT_MINUTES = 10
-MOST_ATTEMPTS = 1000
+MOST_ATTEMPTS = 5000
+"""Of more the oldest are forgotten: strangers who begin logins keep nobody else from theirs."""
 LINK_MINUTES = 10
 
 
@@ -42,7 +48,15 @@ _LIVE: LiteralString = """
     l.ended_at IS NULL
     AND l.seen_at > openloop.now() - make_interval(hours => %(idle)s)
     AND l.begun_at > openloop.now() - make_interval(hours => %(absolute)s)
+    AND (l.method <> 'oidc' OR l.vouched_at > openloop.now() - make_interval(
+            mins => CASE WHEN l.renewal_sealed IS NULL THEN %(unrenewed)s ELSE %(vouched)s END))
 """
+_LASTS = {
+    "idle": IDLE_HOURS,
+    "absolute": ABSOLUTE_HOURS,
+    "vouched": VOUCHED_MINUTES,
+    "unrenewed": UNRENEWED_MINUTES,
+}
 
 
 async def add(
@@ -94,12 +108,7 @@ async def find_live(tx: Transaction, secret_sha256: bytes) -> Login | None:
           AND {_LIVE}
           AND (l.token_id IS NULL OR t.revoked_at IS NULL AND t.expires_at > openloop.now())
         """,  # noqa: S608  # a constant condition
-        {
-            "secret": secret_sha256,
-            "grace": GRACE_SECONDS,
-            "idle": IDLE_HOURS,
-            "absolute": ABSOLUTE_HOURS,
-        },
+        {"secret": secret_sha256, "grace": GRACE_SECONDS, **_LASTS},
     )
 
 
@@ -182,7 +191,7 @@ async def list_live(tx: Transaction) -> list[ListedLogin]:
         FROM logins l JOIN principals p ON p.id = l.principal_id AND p.active
         WHERE {_LIVE} ORDER BY l.begun_at DESC LIMIT 500
         """,  # noqa: S608  # a constant condition
-        {"idle": IDLE_HOURS, "absolute": ABSOLUTE_HOURS},
+        _LASTS,
     )
 
 
@@ -205,33 +214,31 @@ async def add_attempt(
     *,
     state_sha256: bytes,
     browser_sha256: bytes,
-) -> bool:
-    """Note that somebody is on the way; False where too many are."""
+) -> None:
+    """Note that somebody is on the way."""
     await tx.run(
         """
         DELETE FROM login_attempts
         WHERE begun_at < openloop.now() - make_interval(mins => %(minutes)s)
+           OR begun_at <= (SELECT begun_at FROM login_attempts
+                           ORDER BY begun_at DESC OFFSET %(others)s LIMIT 1)
         """,
-        {"minutes": ATTEMPT_MINUTES},
+        {"minutes": ATTEMPT_MINUTES, "others": MOST_ATTEMPTS - 1},
     )
-    return bool(
-        await tx.run(
-            """
-            INSERT INTO login_attempts (workspace_id, state_sha256, browser_sha256, nonce, verifier,
-                                        return_to)
-            SELECT %(workspace)s, %(state)s, %(browser)s, %(nonce)s, %(verifier)s, %(return_to)s
-            WHERE (SELECT count(*) FROM login_attempts) < %(most)s
-            """,
-            {
-                "workspace": workspace,
-                "state": state_sha256,
-                "browser": browser_sha256,
-                "nonce": attempt.nonce,
-                "verifier": attempt.verifier,
-                "return_to": attempt.return_to,
-                "most": MOST_ATTEMPTS,
-            },
-        )
+    await tx.run(
+        """
+        INSERT INTO login_attempts (workspace_id, state_sha256, browser_sha256, nonce, verifier,
+                                    return_to)
+        VALUES (%(workspace)s, %(state)s, %(browser)s, %(nonce)s, %(verifier)s, %(return_to)s)
+        """,
+        {
+            "workspace": workspace,
+            "state": state_sha256,
+            "browser": browser_sha256,
+            "nonce": attempt.nonce,
+            "verifier": attempt.verifier,
+            "return_to": attempt.return_to,
+        },
     )
 
 

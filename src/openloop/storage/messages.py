@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from openloop.domain.ids import ConversationId, MessageId, RunId, new_id
 from openloop.domain.priority import Priority
@@ -28,7 +28,10 @@ STOP = "stop"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message; `run_id` is the run it opened or was taken by."""
+    """One message; `run_id` is the run it opened or was taken by.
+
+    `has_left`: its author is somebody who was offboarded here, whatever the platform says of them.
+    """
 
     id: MessageId
     conversation_id: ConversationId
@@ -38,6 +41,16 @@ class Message:
     text: str
     link: str
     sent_at: datetime
+    has_left: bool = False
+
+
+_UNREAD: LiteralString = """
+    SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at,
+           EXISTS (SELECT FROM identities i JOIN principals p ON p.id = i.principal_id
+                   WHERE i.external_id = actor->>'id' AND i.surface = actor->>'surface'
+                     AND i.tenant IN (actor->>'tenant', '') AND NOT p.active) AS has_left
+    FROM messages WHERE conversation_id = %(id)s AND read_at IS NULL
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,21 +135,14 @@ async def list_unread(tx: Transaction, conversation_id: ConversationId) -> list[
     """What nobody has read yet, oldest first; at most `AT_ONCE`, and the stops behind them."""
     found = await tx.all(
         Message,
-        """
-        SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at FROM messages
-        WHERE conversation_id = %(id)s AND read_at IS NULL ORDER BY id LIMIT %(limit)s
-        """,
+        _UNREAD + " ORDER BY id LIMIT %(limit)s",
         {"id": conversation_id, "limit": AT_ONCE},
     )
     if len(found) < AT_ONCE:
         return found
     return found + await tx.all(
         Message,
-        """
-        SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at FROM messages
-        WHERE conversation_id = %(id)s AND read_at IS NULL AND id > %(last)s AND text = %(stop)s
-        ORDER BY id LIMIT %(limit)s
-        """,
+        _UNREAD + " AND id > %(last)s AND text = %(stop)s ORDER BY id LIMIT %(limit)s",
         {"id": conversation_id, "last": found[-1].id, "stop": STOP, "limit": AT_ONCE},
     )
 

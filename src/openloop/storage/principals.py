@@ -64,20 +64,20 @@ async def ensure_service(tx: Transaction, workspace: WorkspaceId, name: str) -> 
     return known.id if known else await put(tx, workspace, name=name, kind="service", roles=())
 
 
-async def deactivate_others(tx: Transaction, keep: Sequence[str]) -> list[str]:
-    """People whom the Workspace manifest no longer names have no rights any more.
+async def deactivate_others(tx: Transaction, keep: Sequence[str]) -> list[Principal]:
+    """People whom the Workspace manifest no longer names have no rights any more; who that is now.
 
     Those whom it never names are known by their logins.
     """
-    found = await tx.tuples(
-        """
-        UPDATE principals SET active = false, roles = '{}'
-        WHERE kind = 'person' AND active AND name <> ALL(%(keep)s)
-          AND NOT starts_with(name, %(unnamed)s) RETURNING name
-        """,
+    return await tx.all(
+        Principal,
+        f"""
+        UPDATE principals p SET active = false, roles = '{{}}'
+        WHERE p.kind = 'person' AND (p.active OR p.roles <> '{{}}') AND p.name <> ALL(%(keep)s)
+          AND NOT starts_with(p.name, %(unnamed)s) RETURNING {_COLUMNS}
+        """,  # noqa: S608  # a constant column list
         {"keep": list(keep), "unnamed": UNNAMED},
     )
-    return [row[0] for row in found]
 
 
 async def set_identity(
@@ -182,39 +182,56 @@ async def move_identities(
     )
 
 
-async def clear_links(tx: Transaction, principal_id: PrincipalId, surface: str) -> int:
-    """Forget the ids on a surface that a person linked; how many there were."""
+async def clear_links(
+    tx: Transaction, principal_id: PrincipalId, surface: str | None = None
+) -> int:
+    """Forget the ids that a person linked, on one surface or on all; how many there were."""
     return await tx.run(
         """
         DELETE FROM identities
-        WHERE principal_id = %(principal_id)s AND surface = %(surface)s AND origin = 'link'
+        WHERE principal_id = %(principal_id)s AND origin = 'link'
+          AND (%(surface)s::text IS NULL OR surface = %(surface)s)
         """,
         {"principal_id": principal_id, "surface": surface},
     )
 
 
-async def leave(tx: Transaction, id: PrincipalId) -> bool:
-    """A person has left: no right whatever, and no manifest changes that; False where they had."""
+async def leave(tx: Transaction, id: PrincipalId, *, by_login: bool = False) -> bool:
+    """A person has left: no right whatever, and no manifest changes that; False where they had.
+
+    `by_login`: an identity provider said so, and may take it back. Whoever else says so is heard too.
+    """
+    await tx.run(
+        "UPDATE principals SET left_by_login = false WHERE id = %(id)s AND NOT %(by_login)s",
+        {"id": id, "by_login": by_login},
+    )
     return bool(
         await tx.run(
             """
-            UPDATE principals SET active = false, left_at = openloop.now()
+            UPDATE principals SET active = false, left_at = openloop.now(),
+                left_by_login = %(by_login)s
             WHERE id = %(id)s AND left_at IS NULL
             """,
-            {"id": id},
+            {"id": id, "by_login": by_login},
         )
     )
 
 
-async def come_back(tx: Transaction, id: PrincipalId) -> bool:
-    """A person who had left is back, with the roles of the manifest; False where they had not."""
+async def come_back(
+    tx: Transaction, id: PrincipalId, *, is_known: bool, by_login: bool = False
+) -> bool:
+    """A person who had left is back, with the roles of the manifest; False where they had not.
+
+    Whom the manifest does not name any more (`is_known`) is active once it does. `by_login` brings
+    back only whom an identity provider sent away.
+    """
     return bool(
         await tx.run(
             """
-            UPDATE principals SET active = true, left_at = NULL
-            WHERE id = %(id)s AND left_at IS NOT NULL
+            UPDATE principals SET active = %(is_known)s, left_at = NULL, left_by_login = false
+            WHERE id = %(id)s AND left_at IS NOT NULL AND (left_by_login OR NOT %(by_login)s)
             """,
-            {"id": id},
+            {"id": id, "is_known": is_known, "by_login": by_login},
         )
     )
 

@@ -10,8 +10,9 @@ from openloop.domain.surface import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from openloop.domain.ids import MessageId, RunId
+    from openloop.domain.ids import MessageId, PrincipalId, RunId
     from openloop.storage.database import Pending, Transaction
 
 MOST = 100
@@ -37,9 +38,12 @@ async def ask_asked(tx: Transaction, run_id: RunId) -> Pending[Asked]:
         SELECT m.actor, m.typed, p.name AS principal, coalesce(p.roles, '{}') AS roles,
                coalesce(p.active, true) AS active
         FROM messages m LEFT JOIN LATERAL (
-            SELECT p.name, p.roles, p.active FROM identities i JOIN principals p ON p.id = i.principal_id
-            WHERE i.external_id = m.actor->>'id' AND i.surface = m.actor->>'surface'
-              AND i.tenant IN (m.actor->>'tenant', '')
+            -- Whom `principals.find_any_by_identity` finds: the manifest comes before a link.
+            (SELECT p.name, p.roles, p.active
+             FROM identities i JOIN principals p ON p.id = i.principal_id
+             WHERE i.external_id = m.actor->>'id' AND i.surface = m.actor->>'surface'
+               AND i.tenant IN (m.actor->>'tenant', '')
+             ORDER BY i.origin = 'manifest' DESC, i.tenant DESC LIMIT 1)
             UNION ALL
             -- On the console people are known as principals: their id there is the principal's.
             SELECT p.name, p.roles, p.active FROM principals p
@@ -48,6 +52,27 @@ async def ask_asked(tx: Transaction, run_id: RunId) -> Pending[Asked]:
         WHERE m.run_id = %(run_id)s AND m.read_at IS NOT NULL ORDER BY m.id LIMIT %(limit)s
         """,
         {"run_id": run_id, "limit": MOST + 1},
+    )
+
+
+async def was_asked_by(
+    tx: Transaction, asked: Actor, principal: PrincipalId, *, since: datetime
+) -> bool:
+    """True where an id was this principal's at any time since then, and is not any more."""
+    return await tx.value(
+        """
+        SELECT EXISTS (
+            SELECT FROM former_identities
+            WHERE external_id = %(id)s AND surface = %(surface)s AND tenant IN (%(tenant)s, '')
+              AND principal_id = %(principal)s AND left_at >= %(since)s)
+        """,
+        {
+            "id": asked.id,
+            "surface": asked.surface,
+            "tenant": asked.tenant,
+            "principal": principal,
+            "since": since,
+        },
     )
 
 

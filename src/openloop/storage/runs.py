@@ -13,11 +13,9 @@ from openloop.domain.surface import Actor
 from openloop.storage import rows
 
 if TYPE_CHECKING:
-    from decimal import Decimal
     from uuid import UUID
 
     from openloop.domain.ids import AgentId, ConversationId, RevisionId, WorkspaceId
-    from openloop.domain.model import Usage
     from openloop.domain.run import RunState
     from openloop.storage.database import Pending, Transaction
 
@@ -129,23 +127,6 @@ async def set_state(
         WHERE id = %(id)s AND ended_at IS NULL
         """,
         {"id": id, "state": state, "model": model},
-    )
-
-
-async def add_usage(tx: Transaction, id: RunId, usage: Usage, cost_usd: Decimal) -> None:
-    """Add what one model call used."""
-    await tx.send(
-        """
-        UPDATE runs SET input_tokens = input_tokens + %(input)s,
-            output_tokens = output_tokens + %(output)s, cost_usd = cost_usd + %(cost)s
-        WHERE id = %(id)s
-        """,
-        {
-            "id": id,
-            "input": usage.input_tokens,
-            "output": usage.output_tokens,
-            "cost": cost_usd,
-        },
     )
 
 

@@ -63,7 +63,11 @@ class Registry:
     """Every tool of the configured toolsets."""
 
     def __init__(self, toolsets: Iterable[Toolset]) -> None:
-        self.toolsets = {toolset.name: toolset for toolset in toolsets}
+        self.toolsets: dict[str, Toolset] = {}
+        for toolset in toolsets:
+            if toolset.name in self.toolsets:
+                raise Misconfigured(f"Two toolsets are called {toolset.name!r}")
+            self.toolsets[toolset.name] = toolset
         self._tools = dict(self._register())
 
     def find(self, model_name: str) -> Registered | None:

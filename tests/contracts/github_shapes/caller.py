@@ -28,7 +28,7 @@ class Caller:
         token: str | None = TOKEN,
         **headers: str,
     ) -> tuple[int, Any, Any]:
-        """Status, JSON and headers of the answer."""
+        """Status, JSON (or the text of what is none) and headers of the answer."""
         sent = {name.replace("_", "-"): text for name, text in headers.items()}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -41,4 +41,5 @@ class Caller:
             allow_redirects=False,
         ) as response:
             text = await response.text()
-            return response.status, json.loads(text) if text else None, response.headers
+            is_json = response.content_type == "application/json" and text
+            return response.status, json.loads(text) if is_json else text, response.headers

@@ -29,16 +29,17 @@ def run(
     logs.set_up(settings.log_level, settings.redactor)
     if settings.stored_references:
         settings = _with_stored_secrets(settings)
+    warms = warm == "yes" or (warm == "auto" and has_provider(settings.environ))
     config = GatewayConfig(
         environ=settings.environ,
         socket_path=None if tcp else settings.gateway_socket,
         tcp=_address(tcp) if tcp else None,
         token=settings.gateway_token,
         scripts=settings.scripts,
+        warm=warms and warm_fd is None,
     )
-    warms = warm == "yes" or (warm == "auto" and has_provider(settings.environ))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, warms=warms, warm_fd=warm_fd))
+        return runner.run(_serve(config, warm_fd=warm_fd if warms else None))
 
 
 def _with_stored_secrets(settings: Settings) -> Settings:
@@ -53,15 +54,13 @@ def _with_stored_secrets(settings: Settings) -> Settings:
     return found
 
 
-async def _serve(config: GatewayConfig, *, warms: bool, warm_fd: int | None) -> int:
+async def _serve(config: GatewayConfig, *, warm_fd: int | None) -> int:
     stopping = asyncio.Event()
     on_stop(stopping.set)
     async with open_gateway(config) as remote:
         remote.on_failure = stopping.set
-        if warms and warm_fd is not None:
+        if warm_fd is not None:
             asyncio.get_running_loop().add_reader(warm_fd, _warm, remote, warm_fd)
-        elif warms:
-            remote.warm()
         await stopping.wait()
     return Exit.FAILURE if remote.loading == "failed" else Exit.OK
 

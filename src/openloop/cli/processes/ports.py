@@ -31,7 +31,7 @@ def open_port(host: str, port: int) -> socket.socket:
 def _why_no_port(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"Port {port} of {host} is in use: stop the program that uses it, "
+            f"Port {port} of {host} is in use, perhaps by an OpenLoop that runs already: stop it, "
             "or set OPENLOOP_PORT to another"
         )
     return f"Port {port} of {host} cannot be used: {error.strerror}"

@@ -17,7 +17,7 @@ from openloop.cli.manifests import check_files, read_files
 from openloop.cli.output import say
 from openloop.cli.processes.boot import explained
 from openloop.cli.processes.environment import load_settings
-from openloop.cli.processes.listening import keep_listening
+from openloop.cli.processes.listening import keep_receiving
 from openloop.cli.processes.parent import report_ready
 from openloop.cli.processes.ports import BACKLOG, open_port
 from openloop.cli.processes.signals import on_stop
@@ -113,7 +113,7 @@ async def _serve(
         stopped = asyncio.create_task(stopping.wait())
         beginning = asyncio.create_task(_begin(application, files, started, ready_fd))
         listening = [
-            asyncio.create_task(keep_listening(surface, application.intake))
+            asyncio.create_task(keep_receiving(surface, application))
             for surface in application.surfaces.values()
         ]
         try:

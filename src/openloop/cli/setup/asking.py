@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 SLACK = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
 GITHUB = "GITHUB_TOKEN"
+GITHUB_APP = (
+    "GITHUB_APP_ID",
+    "GITHUB_APP_PRIVATE_KEY",
+    "GITHUB_APP_PRIVATE_KEY_FILE",
+    "GITHUB_WEBHOOK_SECRET",
+)
 _ADDRESSES = ("SLACK_API_URL", "GITHUB_API_URL")
 
 
@@ -41,7 +47,7 @@ class Interview:
         agent = self._text("agent", "Name of the agent", "assistant")
         people = self._people()
         slack, team = self._slack()
-        channel = ""
+        channel = str(self._given.get("channel") or "")
         if slack is not None:
             channel = self._text("channel", "Slack channel of the agent (empty: later)", "")
             people = tuple(self._on_slack(slack, person) for person in people)
@@ -107,7 +113,7 @@ class Interview:
         """The Slack workspace of the bot token and its id; nothing where there is no token."""
         if self._asks:
             say("Slack: `openloop slack manifest --socket` prints the app to create first.")
-        token = self._secret(SLACK[0], "Slack bot token, xoxb-... (empty: no Slack for now)")
+        token = self._secret(SLACK[0], "Slack bot token, xoxb-... (empty: later)")
         if not token:
             return None, ""
         if not self._secret(
@@ -148,13 +154,25 @@ class Interview:
             say("A member id looks like U012AB3CD.")
 
     def _github(self) -> tuple[str, ...]:
-        if not self._secret(GITHUB, "GitHub token (empty: no GitHub for now)"):
-            return ()
+        account = self._github_account()
         given = self._given.get("repos")
         if isinstance(given, tuple) and given:
             return tuple(map(str, given))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        if not account:
+            return ()
         text = self._text("", "Repositories the agent may use, owner/name with commas", "")
         return tuple(each.strip() for each in text.split(",") if each.strip())
+
+    def _github_account(self) -> bool:
+        """The App of the environment, which nobody has to type, else a token."""
+        given = {name: self._environ.get(name, "").strip() for name in GITHUB_APP}
+        app = {name: text.replace("\n", "\\n") for name, text in given.items() if text}
+        if GITHUB_APP[0] in app:
+            self._secrets.update(app)
+            return True
+        if self._asks:
+            say("GitHub: `openloop github manifest --poll` leads to an App; a token will do, too.")
+        return bool(self._secret(GITHUB, "GitHub token (empty: later)"))
 
     def _model(self) -> str:
         """A model, and the key of its provider."""

@@ -42,7 +42,7 @@ def write(answers: Answers, folder: Path, *, asks: bool, force: bool) -> None:
     manifests.mkdir(parents=True, exist_ok=True)
     for kind in ("Workspace", "Agent"):
         schema = manifests / f"{kind.lower()}.schema.json"
-        schema.write_text(manifest_schema.text(kind), encoding="utf-8")
+        schema.write_text(manifest_schema.text(kind), encoding="utf-8")  # editors complete by it
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")
         say(f"wrote {path}")
@@ -55,14 +55,13 @@ def write(answers: Answers, folder: Path, *, asks: bool, force: bool) -> None:
 
 
 def _next(answers: Answers, manifests: Path) -> str:
-    me = answers.people[0].name
     steps = (
         ("openloop doctor", "look whether everything that is set works"),
         (f"openloop up -f {manifests}", "start, and apply the manifests"),
         (f"openloop chat {answers.agent}", "talk to the agent in this terminal"),
         (
-            f"openloop tokens create --local --keep --role owner --principal {me}",
-            "decide held calls here, in your own name",
+            "openloop approvals get",
+            "see what waits for a decision; `approve ID` and `reject ID` decide",
         ),
     )
     return "\n".join(["\nNext:", *(f"  {command}\n      {what}" for command, what in steps)])

@@ -12,19 +12,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from openloop.domain.tool import Arguments
-    from openloop.integrations.github.resources import Comment, Issue, Pull, PullFile
+    from openloop.integrations.github.resources import (
+        Comment,
+        Issue,
+        Pull,
+        PullFile,
+        Review,
+        ReviewComment,
+    )
 
 Shown = dict[str, object]
 
 WHOLE_TEXT = 20_000
 TEXT_IN_A_LIST = 2_000
+HUNK_LIMIT = 600
 
 _LABELS = {
     "repo": "Repository",
     "number": "Number",
     "title": "Title",
+    "label": "Label",
     "labels": "Labels",
     "state": "State",
+    "assignees": "Assignees",
+    "from_branch": "From branch",
+    "into_branch": "Into branch",
+    "comment_id": "Comment",
+    "path": "Path",
+    "ref": "At",
+    "words": "Words",
     "page": "Page",
 }
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -63,7 +79,7 @@ def shown_issue(issue: Issue, *, limit: int = WHOLE_TEXT) -> Shown:
         "created_at": issue.created_at.isoformat(),
         "updated_at": issue.updated_at.isoformat(),
         "link": issue.link,
-        **_text("body", unmarked(issue.body), limit),
+        **cut("body", unmarked(issue.body), limit),
     }
 
 
@@ -73,7 +89,7 @@ def shown_comment(comment: Comment) -> Shown:
         "author": comment.author.login,
         "created_at": comment.created_at.isoformat(),
         "link": comment.link,
-        **_text("body", unmarked(comment.body), TEXT_IN_A_LIST),
+        **cut("body", unmarked(comment.body), TEXT_IN_A_LIST),
     }
 
 
@@ -98,9 +114,19 @@ def shown_pull(pull: Pull, *, limit: int = WHOLE_TEXT) -> Shown:
         "created_at": pull.created_at.isoformat(),
         "updated_at": pull.updated_at.isoformat(),
         "link": pull.link,
+        **_origin(pull),
         **{name: figure for name, figure in figures.items() if figure is not None},
-        **_text("body", unmarked(pull.body), limit),
+        **cut("body", unmarked(pull.body), limit),
     }
+
+
+def _origin(pull: Pull) -> Shown:
+    """Where its branch stands, if that is not the repository itself: a fork is anybody's."""
+    repo = pull.link.split("/")[-4:-2]
+    is_own = pull.head_repo is not None and pull.head_repo.lower().split("/") == [
+        part.lower() for part in repo
+    ]
+    return {} if is_own else {"from_repository": pull.head_repo or "a deleted fork"}
 
 
 def shown_file(file: PullFile) -> Shown:
@@ -113,7 +139,45 @@ def shown_file(file: PullFile) -> Shown:
     }
     if file.previous_filename is not None:
         shown["previous_filename"] = clean(file.previous_filename)
-    return shown if file.patch is None else shown | _text("patch", file.patch, TEXT_IN_A_LIST)
+    return shown if file.patch is None else shown | cut("patch", file.patch, TEXT_IN_A_LIST)
+
+
+def shown_review(review: Review) -> Shown:
+    """A review as a model reads it."""
+    shown: Shown = {"author": review.author.login, "state": review.state, "link": review.link}
+    if review.submitted_at is not None:
+        shown["submitted_at"] = review.submitted_at.isoformat()
+    return shown | cut("body", unmarked(review.body), TEXT_IN_A_LIST)
+
+
+def shown_review_comment(comment: ReviewComment) -> Shown:
+    """A comment on a line as a model reads it; `thread` is the one that a reply goes to."""
+    return {
+        "comment_id": comment.id,
+        "thread": comment.reply_to or comment.id,
+        "author": comment.author.login,
+        "path": clean(comment.path),
+        "line": comment.line,
+        "created_at": comment.created_at.isoformat(),
+        "link": comment.link,
+        **cut("body", unmarked(comment.body), TEXT_IN_A_LIST),
+        **cut("hunk", comment.diff_hunk, HUNK_LIMIT),
+    }
+
+
+def shown_lines(name: str, text: str, from_line: int) -> Shown:
+    """As many whole lines of a long text as fit, from one on, and where to go on."""
+    lines = clean(text).split("\n")
+    kept: list[str] = []
+    room = WHOLE_TEXT
+    for line in lines[from_line - 1 :]:
+        if kept and len(line) >= room:
+            break
+        kept.append(line[:WHOLE_TEXT])
+        room -= len(line) + 1
+    shown: Shown = {name: "\n".join(kept), "from_line": from_line, "lines": len(lines)}
+    end = from_line + len(kept)
+    return shown | {"next_line": end} if end <= len(lines) else shown
 
 
 def shown_page(name: str, items: Sequence[Shown], next_page: int | None) -> Shown:
@@ -127,7 +191,8 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def _text(name: str, text: str, limit: int) -> Shown:
+def cut(name: str, text: str, limit: int) -> Shown:
+    """A text under its name, shortened; beside it how long it is, where it was."""
     whole = clean(text)
     if len(whole) <= limit:
         return {name: whole}

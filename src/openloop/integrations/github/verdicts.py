@@ -19,11 +19,10 @@ from openloop.integrations.github.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from openloop.integrations.github.wire import Answered
 
-DEFAULT_PAUSE = timedelta(seconds=60)
 LONGEST_PAUSE = timedelta(hours=1)
 MESSAGE_LIMIT = 300
 
@@ -46,20 +45,28 @@ def _reader() -> TypeAdapter[_Said]:
     return TypeAdapter(_Said)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """We asked too much. Primary: in this hour; `retry_at` None is GitHub not saying until when."""
+
+    is_primary: bool
+    retry_at: datetime | None
+
+
 def verdict(
-    answered: Answered, *, now: datetime, redact: Callable[[str], str]
+    answered: Answered, *, retry_at: datetime | None, redact: Callable[[str], str]
 ) -> GitHubError | None:
-    """The error that this answer stands for; None for a good one."""
+    """The error that this answer stands for, `retry_at` for one that met a limit.
+
+    None for a good answer, and for one that means different things to a read and to a write: it
+    points elsewhere, or GitHub failed at it (408, 5xx).
+    """
     status = answered.status
-    if 200 <= status < 300:
+    if status < 400 or status == 408 or status >= 500:
         return None
-    if 300 <= status < 400:
-        return Refused("The repository has moved; name the place where it is now", status=status)
     said = message_of(answered.body, redact=redact)
-    if _is_limit(status, answered.headers, said):
-        return RateLimited(
-            f"GitHub limits our requests: {said}", retry_at=retry_at(answered.headers, now=now)
-        )
+    if retry_at is not None:
+        return RateLimited(f"GitHub limits our requests: {said}", retry_at=retry_at)
     match status:
         case 401 | 403:
             return Forbidden(f"GitHub does not let our token do this ({status}): {said}")
@@ -83,28 +90,24 @@ def message_of(body: bytes, *, redact: Callable[[str], str]) -> str:
     return re.sub(r"[^\x20-\x7e]+", " ", whole)[:MESSAGE_LIMIT]
 
 
-def retry_at(headers: Mapping[str, str], *, now: datetime) -> datetime:
-    """When to ask again, at most an hour from now.
+def limit_of(answered: Answered, *, now: datetime) -> Limit | None:
+    """The limit that this answer says we met, if any; what GitHub says is bounded by an hour.
 
-    Source: https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+    403 means both "you may not" and "not so fast"; a header or its words tell them apart.
+    https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
-    seconds = headers.get("retry-after", "")
-    reset = headers.get("x-ratelimit-reset", "")
+    status, headers = answered.status, answered.headers
+    if status not in {403, 429}:
+        return None
+    seconds, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if re.fullmatch("[0-9]{1,9}", seconds):
         pause = timedelta(seconds=int(seconds))
-    elif headers.get("x-ratelimit-remaining") == "0" and re.fullmatch("[0-9]{1,11}", reset):
-        pause = max(datetime.fromtimestamp(int(reset), UTC) - now, timedelta(seconds=1))
-    else:
-        pause = DEFAULT_PAUSE
-    return now + min(pause, LONGEST_PAUSE)
-
-
-def _is_limit(status: int, headers: Mapping[str, str], said: str) -> bool:
-    """403 means both "you may not" and "not so fast"; these signs tell them apart."""
-    if status == 429:
-        return True
-    return status == 403 and (
-        "retry-after" in headers
-        or headers.get("x-ratelimit-remaining") == "0"
-        or "rate limit" in said.lower()
-    )
+        return Limit(is_primary=False, retry_at=now + min(pause, LONGEST_PAUSE))
+    if headers.get("x-ratelimit-remaining") == "0":
+        if not re.fullmatch("[0-9]{1,11}", reset):
+            return Limit(is_primary=False, retry_at=None)
+        until = max(datetime.fromtimestamp(int(reset), UTC), now + timedelta(seconds=1))
+        return Limit(is_primary=True, retry_at=min(until, now + LONGEST_PAUSE))
+    said = message_of(answered.body, redact=str).lower()
+    is_limit = status == 429 or "retry-after" in headers or "rate limit" in said
+    return Limit(is_primary=False, retry_at=None) if is_limit else None

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
 from yarl import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 MAX_ANSWER_BYTES = 5_000_000
 CONNECT_SECONDS = 5
 TOTAL_SECONDS = 20
 API_VERSION = "2022-11-28"
+JSON = "application/vnd.github+json"
+USER_AGENT = "OpenLoop"
 
 _CHUNK_BYTES = 65_536
 
@@ -43,7 +45,7 @@ class Lost:
 
 
 class Wire:
-    """Connections to one GitHub, with one token; made when first used.
+    """Connections to one GitHub, made when first used.
 
     `exchange` raises nothing of aiohttp: its errors hold the request with its Authorization.
     """
@@ -51,13 +53,11 @@ class Wire:
     def __init__(
         self,
         api_url: str,
-        token: Callable[[], str],
         *,
         connect_seconds: float = CONNECT_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
         self._api_url = api_url.rstrip("/")
-        self._token = token
         self._timeout = aiohttp.ClientTimeout(
             total=total_seconds, connect=connect_seconds, sock_connect=connect_seconds
         )
@@ -68,16 +68,22 @@ class Wire:
         method: str,
         path: str,
         *,
+        token: str,
         query: Mapping[str, str | int] | None = None,
         content: Mapping[str, object] | None = None,
+        accept: str = JSON,
+        etag: str | None = None,
     ) -> Answered | Lost:
-        """Send one request. `path` must be percent-encoded already."""
+        """Send one request. `path` must be percent-encoded already.
+
+        With an `etag` the answer is 304 where nothing has changed, which counts on no limit.
+        """
         address = f"{self._api_url}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
             async with self._connections().request(
                 method,
                 URL(address, encoded=True),
-                headers=self._headers(),
+                headers=_headers(token, accept) | ({} if etag is None else {"If-None-Match": etag}),
                 data=json.dumps(content).encode() if content is not None else None,
                 allow_redirects=False,
             ) as response:
@@ -86,6 +92,33 @@ class Wire:
             return Lost(how="not_sent", reason=type(error).__name__)
         except TimeoutError:
             return Lost(how="slow", reason=f"no answer within {self._timeout.total} s")
+        except _Broken as error:
+            return Lost(how="broken", reason=str(error))
+        except aiohttp.ClientError as error:
+            return Lost(how="broken", reason=type(error).__name__)
+
+    async def download(self, url: URL, into: Kept, *, total_seconds: float) -> Answered | Lost:
+        """Fetch from where GitHub pointed, without a token; what comes goes into `into`.
+
+        The answer has no body. Whoever calls has decided that the host is one to ask.
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=total_seconds, connect=self._timeout.connect, sock_connect=CONNECT_SECONDS
+        )
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        try:
+            async with self._connections().get(
+                url, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    if not into.take(chunk):
+                        response.close()
+                        return Lost(how="too_large", reason=f"more than {into.most_bytes} bytes")
+                return Answered(status=response.status, headers={}, body=b"")
+        except TimeoutError:
+            return Lost(how="slow", reason=f"no answer within {total_seconds} s")
+        except _Broken as error:
+            return Lost(how="broken", reason=str(error))
         except aiohttp.ClientError as error:
             return Lost(how="broken", reason=type(error).__name__)
 
@@ -95,26 +128,50 @@ class Wire:
             await self._http.close()
             self._http = None
 
-    def redact(self, text: str) -> str:
-        """The text without the token, should anybody have put it there."""
-        token = self._token()
-        return text.replace(token, "[token]") if token else text
-
     def _connections(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=(_once,),
             )
         return self._http
 
-    def _headers(self) -> dict[str, str]:
-        return {
-            "Accept": "application/vnd.github+json",
-            "Authorization": f"Bearer {self._token()}",
-            "Content-Type": "application/json; charset=utf-8",
-            "User-Agent": "OpenLoop",
-            "X-GitHub-Api-Version": API_VERSION,
-        }
+
+class _Broken(aiohttp.ClientError):
+    """The connection ended; aiohttp takes no second try at this one."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp would repeat a GET, and a DELETE, that may have happened."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _Broken(type(error).__name__) from None
+
+
+class Kept(Protocol):
+    """What is kept of a download, bounded by whoever keeps it."""
+
+    most_bytes: int
+
+    def take(self, chunk: bytes) -> bool:
+        """Keep the next part; False where it is one too many."""
+        ...
+
+
+def _headers(token: str, accept: str) -> dict[str, str]:
+    return {
+        "Accept": accept,
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": USER_AGENT,
+        "X-GitHub-Api-Version": API_VERSION,
+    }
 
 
 async def _read(response: aiohttp.ClientResponse) -> Answered | Lost:

@@ -97,7 +97,8 @@ def _binding(platform: Incoming) -> str:
     name = platform.surface.name
     if platform.place is None:
         return f"{{ type: {name} }}"
-    return f'{{ type: {name}, channel: "{platform.place}" }}'
+    key = "repo" if name == "github" else "channel"
+    return f'{{ type: {name}, {key}: "{platform.place}" }}'
 
 
 class _World:

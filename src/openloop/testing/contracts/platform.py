@@ -82,6 +82,11 @@ class Platform(Incoming, Protocol):
         ...
 
     @property
+    def whispers(self) -> bool:
+        """Whether one person can be told something that nobody else sees."""
+        ...
+
+    @property
     def all_pings(self) -> Sequence[str]:
         """Text that would notify people if it were taken as markup."""
         ...

@@ -52,6 +52,7 @@ class SlackPlatform:
     """Takes what the rig delivers over HTTP and keeps it as it arrived."""
 
     place = "#dev-platform"
+    whispers = True
     most_text = 12_000
     all_pings = (
         "<!channel>",

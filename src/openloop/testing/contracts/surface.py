@@ -20,6 +20,7 @@ from openloop.domain.audience import PlaceClass
 from openloop.domain.ids import new_id
 from openloop.domain.sinks import tokens
 from openloop.domain.surface import (
+    Actor,
     Ask,
     Asked,
     Button,
@@ -30,12 +31,14 @@ from openloop.domain.surface import (
     Settle,
     Whisper,
 )
+from openloop.plugin import PlaceRights
+from openloop.runtime.people import standing_in
 from openloop.testing.contracts.secrets import no_secret_logged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.surface import Delivery, Receipt
+    from openloop.domain.surface import Delivery, PersonKind, Receipt
     from openloop.testing.contracts.intake import Ledger
     from openloop.testing.contracts.platform import Incoming, Platform, Said, Seen
 
@@ -200,7 +203,7 @@ class Asks:
         assert event.kind == "choice"
         assert event.choice is not None
         assert (event.choice.action, event.choice.token) == ("approve", TOKEN)
-        assert event.choice.message_id == card.id
+        assert event.choice.message_id in (card.id, clicked.id)  # or what was said instead
         assert event.actor.id == platform.person_id("anna")
         assert event.thread == said.thread
 
@@ -260,8 +263,11 @@ class Asks:
         said = await platform.say("open an issue", by="ben")
         whisper = Whisper(to_id=platform.person_id("ben"), markdown="That is not yours to decide.")
         receipt = await platform.surface.perform(whisper, said.thread, key=str(new_id()))
-        assert receipt.outcome == "done"
-        assert [*platform.whispered("ben")] == ["That is not yours to decide."]
+        if platform.whispers:
+            assert receipt.outcome == "done"
+            assert [*platform.whispered("ben")] == ["That is not yours to decide."]
+        else:
+            assert receipt.outcome in ("done", "refused")
         assert [*platform.whispered("anna")] == []
         assert _ours(platform, said) == []
 
@@ -284,11 +290,8 @@ class Tells:
 
     async def test_only_members_are_known_as_such(self, platform: Platform) -> None:
         said = await platform.say("hello", by="anna")
-        tenant = said.thread.place.tenant
-        anna = await platform.surface.person(tenant, platform.person_id("anna"))
-        nobody = await platform.surface.person(tenant, platform.person_id("mallory"))
-        assert anna.kind == "member"
-        assert nobody.kind != "member"
+        assert (await _kind(platform, said, "anna")) == "member"
+        assert (await _kind(platform, said, "mallory")) != "member"
 
     async def test_a_place_has_a_class_of_readers(self, platform: Platform) -> None:
         said = await platform.say("hello", by="anna")
@@ -325,6 +328,15 @@ def _refusal(platform: Incoming, unproven: Delivery) -> Rejected | None:
 
 def _ours(platform: Platform, said: Said) -> Sequence[Seen]:
     return [message for message in platform.seen(said.thread) if message.by_us]
+
+
+async def _kind(platform: Platform, said: Said, name: str) -> PersonKind:
+    """What somebody is in the place of a thread, as the runtime asks it."""
+    surface, place = platform.surface, said.thread.place
+    if isinstance(surface, PlaceRights):
+        actor = Actor(surface=surface.name, tenant=place.tenant, id=platform.person_id(name))
+        return (await standing_in(surface, place, actor, wake_from="write")).kind
+    return (await surface.person(place.tenant, platform.person_id(name))).kind
 
 
 def _card_with(text: str) -> Card:

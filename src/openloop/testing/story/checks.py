@@ -27,6 +27,7 @@ STORY = (
     "approval.approved",
     "effect.intended",
     "effect.done",
+    "conversation.linked",
     "run.done",
 )
 _MILLION = Decimal(1_000_000)

@@ -58,6 +58,7 @@ def environ_for(
         "SLACK_API_URL": slack.api_url,
         "GITHUB_TOKEN": github.token,
         "GITHUB_API_URL": github.api_url,
+        "GITHUB_LOG_HOSTS": github.log_host.host,
     }
 
 

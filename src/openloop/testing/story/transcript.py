@@ -76,7 +76,8 @@ class Transcript:
         widths = [max(len(row[at]) for row in everything) for at in range(len(head) - 1)]
         for row in everything:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            self.line(f"  {'  '.join([*cells, row[-1]])}".rstrip()[:WIDTH])
+            line = f"  {'  '.join([*cells, row[-1]])}".rstrip()
+            self.line(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…")
 
     def _status(self, text: str) -> None:
         slack = self._slack

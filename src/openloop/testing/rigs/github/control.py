@@ -11,8 +11,9 @@ from openloop.testing.rigs import faults as shared
 from openloop.testing.rigs.github import faults
 
 if TYPE_CHECKING:
+    from openloop.testing.rigs.github.calls import Call
     from openloop.testing.rigs.github.faults import GitHubFault
-    from openloop.testing.rigs.github.rig import Call, GitHubRig
+    from openloop.testing.rigs.github.rig import GitHubRig
     from openloop.testing.rigs.github.shapes import Json
     from openloop.testing.rigs.github.state import Issue, Repository
 

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from aiohttp import web
@@ -22,6 +21,9 @@ from openloop.testing.rigs.faults import (
 )
 from openloop.testing.rigs.github import answers
 from openloop.testing.rigs.github.answers import Answer, Refusal
+from openloop.testing.rigs.github.app_operations import APP_ROUTES, AppRoute, answer_app
+from openloop.testing.rigs.github.asked import Asked, Route
+from openloop.testing.rigs.github.calls import Call
 from openloop.testing.rigs.github.faults import (
     CutAnswer,
     GitHubFaults,
@@ -31,9 +33,11 @@ from openloop.testing.rigs.github.faults import (
     Redirect,
     SecondaryLimit,
 )
-from openloop.testing.rigs.github.operations import ROUTES, Asked, Route
+from openloop.testing.rigs.github.log_host import LogHost
+from openloop.testing.rigs.github.operations import ROUTES
 from openloop.testing.rigs.github.shapes import Json, Shapes
 from openloop.testing.rigs.github.state import GitHubState
+from openloop.testing.rigs.github.watch_operations import WATCH_ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,34 +52,12 @@ API_VERSIONS = ("2022-11-28",)
 T = TypeVar("T")
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One request as it arrived and, once there is one, its answer.
-
-    `operation` is None where GitHub knows no such path. `headers` has no Authorization: whose
-    token it was stands in `login`. `status` None is a request that got no answer.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    content: object
-    operation: str | None
-    parts: Mapping[str, str]
-    login: str | None
-    status: int | None = None
-    answer: object = None
-    answer_headers: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
 class GitHubRig:
     """A stateful fake of GitHub's REST API.
 
     `async with GitHubRig(token=...) as rig` listens on 127.0.0.1; `rig.state` holds what it
     knows, `rig.faults` the dials, `rig.calls` every request, and `rig.strays` those for a path
-    that it does not know.
+    that it does not know. `rig.log_host` is the other server to which it points for logs.
     """
 
     def __init__(
@@ -92,6 +74,7 @@ class GitHubRig:
         self.token = token
         self.faults = GitHubFaults()
         self.calls: list[Call] = []
+        self.log_host = LogHost()
         self.hourly_limit = hourly_limit
         self._port = port
         self._origin: str | None = None
@@ -137,12 +120,14 @@ class GitHubRig:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
+        await self.log_host.start()
         self._origin = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:
         """Close every connection."""
         if self._runner is not None:
             await self._runner.cleanup()
+            await self.log_host.stop()
             self._runner = None
 
     async def __aenter__(self) -> Self:
@@ -182,7 +167,7 @@ class GitHubRig:
         return self._respond(request, call, self._answer(request, call, route))
 
     async def _record(
-        self, request: web.Request, route: Route | None, parts: Mapping[str, str]
+        self, request: web.Request, route: Route | AppRoute | None, parts: Mapping[str, str]
     ) -> Call:
         body = await request.read()
         token = self.state.tokens.get(_token_of(request))
@@ -209,15 +194,18 @@ class GitHubRig:
         fields = cast("Json", call.content) if isinstance(call.content, dict) else {}
         return self.faults.take(call.operation or "", {**call.parts, **call.query, **fields})
 
-    def _answer(self, request: web.Request, call: Call, route: Route | None) -> Answer:
+    def _answer(self, request: web.Request, call: Call, route: Route | AppRoute | None) -> Answer:
         """Do what is asked, if GitHub would."""
         try:
             return self._perform(request, call, route)
         except Refusal as refusal:
             return refusal.answer
 
-    def _perform(self, request: web.Request, call: Call, route: Route | None) -> Answer:
+    def _perform(self, request: web.Request, call: Call, route: Route | AppRoute | None) -> Answer:
         _check_headers(call)
+        if isinstance(route, AppRoute):
+            shapes, token = Shapes(self.api_url), _token_of(request)
+            return answer_app(route, call, state=self.state, shapes=shapes, token=token)
         token = self._authenticate(request)
         counted = route is None or route.template != "/rate_limit"
         if token is not None and counted:
@@ -239,6 +227,8 @@ class GitHubRig:
                 content=call.content,
                 token=token,
                 rate=self._rate(token),
+                log_host=self.log_host,
+                accept=call.headers.get("accept", ""),
             )
         )
 
@@ -308,6 +298,7 @@ class GitHubRig:
         content = answer.content
         written = content if isinstance(content, bytes) else json.dumps(content).encode()
         tag = f'W/"{hashlib.sha256(written).hexdigest()}"'
+        is_diff = isinstance(content, bytes) and "vnd.github.diff" in call.headers.get("accept", "")
         unchanged = answer.status == 200 and request.headers.get("If-None-Match") == tag
         headers = {
             "X-GitHub-Media-Type": "github.v3; format=json",
@@ -325,7 +316,7 @@ class GitHubRig:
         return web.Response(
             status=call.status,
             body=None if unchanged or content is None else written,
-            content_type="application/json",
+            content_type="text/plain" if is_diff else "application/json",
             charset="utf-8",
             headers=headers,
         )
@@ -352,8 +343,8 @@ class GitHubRig:
         return half
 
 
-def _find_route(request: web.Request) -> tuple[Route | None, Mapping[str, str]]:
-    for route in ROUTES:
+def _find_route(request: web.Request) -> tuple[Route | AppRoute | None, Mapping[str, str]]:
+    for route in (*APP_ROUTES, *WATCH_ROUTES, *ROUTES):
         parts = route.match(request.method, request.rel_url.raw_path)
         if parts is not None:
             return route, parts

@@ -5,15 +5,17 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from openloop.testing.rigs.github.state import (
+    from openloop.testing.rigs.github.rows import (
         ChangedFile,
         Comment,
         Issue,
         Label,
+        Reaction,
         Repository,
         Role,
         User,
@@ -96,6 +98,24 @@ class Shapes:
             "two_factor_authentication": True,
         }
 
+    def public_user(self, user: User) -> Json:
+        """`public-user`, what `GET /users/{username}` answers."""
+        own = self.own_user(user)
+        private = ("two_factor_authentication", "private_gists", "total_private_repos")
+        more = ("owned_private_repos", "disk_usage", "collaborators")
+        kept = {name: own[name] for name in own if name not in {*private, *more}}
+        return kept | {"user_view_type": "public"}
+
+    def reaction(self, reaction: Reaction) -> Json:
+        """`reaction`."""
+        return {
+            "id": reaction.id,
+            "node_id": node_id("Reaction", reaction.id),
+            "user": self.user(reaction.author),
+            "content": reaction.content,
+            "created_at": written(reaction.made_at),
+        }
+
     def repository(self, repository: Repository, viewer: User | None) -> Json:
         """`repository`, as it stands inside a pull request."""
         url = f"{self.api_url}/repos/{repository.full_name}"
@@ -122,7 +142,7 @@ class Shapes:
                 "description": None,
                 "language": None,
                 "license": None,
-                "fork": False,
+                "fork": repository.is_fork,
                 "size": 1,
                 "default_branch": repository.default_branch,
                 "has_issues": repository.has_issues,
@@ -155,7 +175,7 @@ class Shapes:
         return {
             "id": label.id,
             "node_id": node_id("Label", label.id),
-            "url": f"{self.api_url}/repos/{repository.full_name}/labels/{label.name}",
+            "url": f"{self.api_url}/repos/{repository.full_name}/labels/{quote(label.name)}",
             "name": label.name,
             "description": "",
             "color": label.color,
@@ -208,7 +228,7 @@ class Shapes:
             "user": self.user(comment.author),
             "created_at": written(comment.created_at),
             "updated_at": written(comment.updated_at),
-            "author_association": _association(repository, comment.author),
+            "author_association": association(repository, comment.author),
             "performed_via_github_app": None,
         }
 
@@ -245,9 +265,14 @@ class Shapes:
                 "merge_commit_sha": None,
                 "requested_reviewers": list[Json](),
                 "requested_teams": list[Json](),
-                "head": self._branch(repository, issue.pull.head, issue.pull.head_sha, viewer),
+                "head": self._branch(
+                    issue.pull.fork or repository, issue.pull.head, issue.pull.head_sha, viewer
+                ),
                 "base": self._branch(
-                    repository, repository.default_branch, issue.pull.base_sha, viewer
+                    repository,
+                    issue.pull.target or repository.default_branch,
+                    issue.pull.base_sha,
+                    viewer,
                 ),
                 "_links": {name: {"href": link} for name, link in whole.items()},
                 "auto_merge": None,
@@ -267,7 +292,7 @@ class Shapes:
             "mergeable_state": "unknown" if merged else "clean",
             "merged_by": None,
             "comments": len(issue.comments),
-            "review_comments": 0,
+            "review_comments": len(issue.pull.review_comments) if issue.pull is not None else 0,
             "maintainer_can_modify": False,
             "commits": 1,
             "additions": sum(file.additions for file in files),
@@ -276,10 +301,15 @@ class Shapes:
         }
 
     def changed_file(self, repository: Repository, issue: Issue, file: ChangedFile) -> Json:
-        """`diff-entry`; GitHub leaves `patch` out for binary and very large files."""
+        """`diff-entry` of a pull request."""
         ref = issue.pull.head_sha if issue.pull is not None else ""
+        return self.file_at(repository, ref, file)
+
+    def file_at(self, repository: Repository, ref: str, file: ChangedFile) -> Json:
+        """`diff-entry`; GitHub leaves `patch` out for binary and very large files."""
         html_url = f"{HTML_URL}/{repository.full_name}"
-        contents = f"{self.api_url}/repos/{repository.full_name}/contents/{file.filename}"
+        path = quote(file.filename)
+        contents = f"{self.api_url}/repos/{repository.full_name}/contents/{path}"
         shape: Json = {
             "sha": f"{len(file.filename):040x}",
             "filename": file.filename,
@@ -287,8 +317,8 @@ class Shapes:
             "additions": file.additions,
             "deletions": file.deletions,
             "changes": file.additions + file.deletions,
-            "blob_url": f"{html_url}/blob/{ref}/{file.filename}",
-            "raw_url": f"{html_url}/raw/{ref}/{file.filename}",
+            "blob_url": f"{html_url}/blob/{ref}/{path}",
+            "raw_url": f"{html_url}/raw/{ref}/{path}",
             "contents_url": f"{contents}?ref={ref}",
         }
         return shape if file.patch is None else shape | {"patch": file.patch}
@@ -326,7 +356,7 @@ class Shapes:
             "created_at": written(issue.created_at),
             "updated_at": written(issue.updated_at),
             "closed_at": written_or_null(issue.closed_at),
-            "author_association": _association(repository, issue.author),
+            "author_association": association(repository, issue.author),
         }
 
     def _branch(self, repository: Repository, ref: str, sha: str, viewer: User | None) -> Json:
@@ -391,7 +421,7 @@ def _repository_links(url: str) -> Json:
     return {name: f"{url}{rest}" for name, rest in _REPOSITORY_LINKS.items()}
 
 
-def _association(repository: Repository, user: User) -> str:
+def association(repository: Repository, user: User) -> str:
     """GitHub's hint about an author; it is no proof of any right."""
     if user.id == repository.owner.id:
         return "OWNER"

@@ -1,255 +1,75 @@
-"""What the fake GitHub knows: users, tokens, repositories, issues, pulls and comments."""
+"""What the fake GitHub knows, and the only way to change it."""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from openloop.testing.rigs.github.ci import CI
+from openloop.testing.rigs.github.commits import Commits, changes
+from openloop.testing.rigs.github.directory import Directory
+from openloop.testing.rigs.github.happened import Happened
+from openloop.testing.rigs.github.record import Record
+from openloop.testing.rigs.github.rows import (
+    LEVEL_ORDER,
+    ROLE_ORDER,
+    ChangedFile,
+    Comment,
+    Issue,
+    Label,
+    Level,
+    PullPart,
+    Reaction,
+    Repository,
+    Review,
+    ReviewComment,
+    Role,
+    Token,
+    User,
+)
+
+__all__ = [
+    "LEVEL_ORDER",
+    "ROLE_ORDER",
+    "ChangedFile",
+    "Comment",
+    "GitHubState",
+    "Issue",
+    "Label",
+    "Level",
+    "PullPart",
+    "Reaction",
+    "Repository",
+    "Review",
+    "ReviewComment",
+    "Role",
+    "Token",
+    "User",
+]
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-Level = Literal["none", "read", "write"]
-Role = Literal["none", "read", "triage", "write", "maintain", "admin"]
-
-ROLE_ORDER: tuple[Role, ...] = ("none", "read", "triage", "write", "maintain", "admin")
-LEVEL_ORDER: tuple[Level, ...] = ("none", "read", "write")
+    from openloop.testing.rigs.github.apps import GitHubApp
+    from openloop.testing.rigs.github.happened import Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """An account; GitHub knows it by number, people know it by login."""
-
-    id: int
-    login: str
-    kind: Literal["User", "Bot", "Organization"] = "User"
-    joined_at: datetime
-
-
-@dataclass(slots=True, kw_only=True)
-class Token:
-    """A fine-grained personal access token: whose it is, and what it reaches.
-
-    `repositories` None means all that its owner may see. `permissions` are GitHub's names
-    (`issues`, `pull_requests`, `metadata`).
-    """
-
-    user: User
-    repositories: frozenset[str] | None
-    permissions: Mapping[str, Level]
-    used: int = 0
-    window_ends_at: int = 0
-
-    def reaches(self, full_name: str) -> bool:
-        """True where the token's owner selected this repository."""
-        return self.repositories is None or full_name.lower() in self.repositories
-
-    def permits(self, permission: str, level: Level) -> bool:
-        """True where the token was given at least this level."""
-        given = self.permissions.get(permission, "none")
-        return LEVEL_ORDER.index(given) >= LEVEL_ORDER.index(level)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """A label of a repository."""
-
-    id: int
-    name: str
-    color: str = "ededed"
-
-
-@dataclass(slots=True, kw_only=True)
-class Comment:
-    """A comment in the conversation of an issue or pull."""
-
-    id: int
-    author: User
-    body: str
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedFile:
-    """One file of a pull request."""
-
-    filename: str
-    status: Literal["added", "removed", "modified", "renamed"] = "modified"
-    additions: int = 1
-    deletions: int = 0
-    patch: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullPart:
-    """What a pull request has beyond the issue it also is."""
-
-    id: int
-    head: str
-    head_sha: str
-    base_sha: str
-    draft: bool = False
-    files: tuple[ChangedFile, ...] = ()
-    merged_at: datetime | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Issue:
-    """An issue, or a pull request where `pull` is given: both count in one series of numbers."""
-
-    id: int
-    number: int
-    title: str
-    body: str | None
-    author: User
-    created_at: datetime
-    updated_at: datetime
-    state: Literal["open", "closed"] = "open"
-    closed_at: datetime | None = None
-    locked: bool = False
-    labels: list[Label] = field(default_factory=list["Label"])
-    assignees: list[User] = field(default_factory=list["User"])
-    comments: list[Comment] = field(default_factory=list["Comment"])
-    pull: PullPart | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Repository:
-    """A repository with its issues; `former_names` answer with a redirect."""
-
-    id: int
-    owner: User
-    name: str
-    created_at: datetime
-    private: bool = False
-    has_issues: bool = True
-    archived: bool = False
-    default_branch: str = "main"
-    former_names: list[str] = field(default_factory=list[str])
-    roles: dict[int, Role] = field(default_factory=dict[int, Role])
-    labels: dict[str, Label] = field(default_factory=dict[str, Label])
-    issues: dict[int, Issue] = field(default_factory=dict[int, Issue])
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.owner.login}/{self.name}"
-
-    def role_of(self, user: User | None) -> Role:
-        """What the user may do here; everybody reads a public repository."""
-        if user is not None and user.id in self.roles:
-            return self.roles[user.id]
-        return "none" if self.private else "read"
-
-    def allows(self, user: User | None, role: Role) -> bool:
-        """True where the user has at least this role."""
-        return ROLE_ORDER.index(self.role_of(user)) >= ROLE_ORDER.index(role)
-
-
-class GitHubState:
-    """The rows of the fake, and the only way to change them.
-
-    `clock` gives the time of everything that is made; GitHub keeps whole seconds.
-    """
+class GitHubState(Directory):
+    """The rows of the fake, and the only way to change them; `commits` and `ci` add to it."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._clock = clock
-        self._ids: Iterator[int] = itertools.count(1001)
-        self.users: dict[str, User] = {}
-        self.tokens: dict[str, Token] = {}
-        self.repositories: dict[str, Repository] = {}
-
-    def now(self) -> datetime:
-        """The time now in whole seconds, as GitHub writes it."""
-        return self._clock().replace(microsecond=0)
-
-    def add_user(
-        self, login: str, *, kind: Literal["User", "Bot", "Organization"] = "User"
-    ) -> User:
-        """The account of this login, made where it is not there yet."""
-        known = self.users.get(login.lower())
-        if known is None:
-            known = User(id=next(self._ids), login=login, kind=kind, joined_at=self.now())
-            self.users[login.lower()] = known
-        return known
-
-    def add_token(
-        self,
-        token: str,
-        *,
-        login: str,
-        repositories: Sequence[str] | None = None,
-        permissions: Mapping[str, Level] | None = None,
-    ) -> Token:
-        """Let `token` act for `login`; without arguments it may all that this fake can do."""
-        everything: Mapping[str, Level] = {
-            "metadata": "read",
-            "issues": "write",
-            "pull_requests": "write",
-        }
-        made = Token(
-            user=self.add_user(login),
-            repositories=None
-            if repositories is None
-            else frozenset(name.lower() for name in repositories),
-            permissions=everything if permissions is None else permissions,
-        )
-        self.tokens[token] = made
-        return made
-
-    def revoke_token(self, token: str) -> None:
-        """Make the token unknown, as an expired or revoked one is."""
-        del self.tokens[token]
-
-    def add_repository(
-        self,
-        full_name: str,
-        *,
-        private: bool = False,
-        has_issues: bool = True,
-        archived: bool = False,
-        roles: Mapping[str, Role] | None = None,
-    ) -> Repository:
-        """A repository; the owner of every known token may write to it unless `roles` says else."""
-        owner, name = full_name.split("/")
-        given = roles or {token.user.login: "write" for token in self.tokens.values()}
-        made = Repository(
-            id=next(self._ids),
-            owner=self.add_user(owner, kind="Organization"),
-            name=name,
-            created_at=self.now(),
-            private=private,
-            has_issues=has_issues,
-            archived=archived,
-            roles={self.add_user(login).id: role for login, role in given.items()},
-        )
-        self.repositories[full_name.lower()] = made
-        return made
-
-    def rename_repository(self, repository: Repository, name: str) -> None:
-        """Give it another name; the old one answers with a redirect from now on."""
-        del self.repositories[repository.full_name.lower()]
-        repository.former_names.append(repository.full_name.lower())
-        repository.name = name
-        self.repositories[repository.full_name.lower()] = repository
-
-    def find_repository(self, full_name: str) -> Repository | None:
-        """The repository of exactly this name (upper and lower case are the same)."""
-        return self.repositories.get(full_name.lower())
-
-    def find_moved(self, full_name: str) -> Repository | None:
-        """The repository that once had this name."""
-        wanted = full_name.lower()
-        return next(
-            (repo for repo in self.repositories.values() if wanted in repo.former_names), None
-        )
+        super().__init__(clock)
+        self.app: GitHubApp | None = None
+        self.record = Record(self.now, self.new_id)
+        self.watchers.append(self.record.take)
+        self.commits = Commits(self)
+        self.ci = CI(self)
 
     def add_label(self, repository: Repository, name: str) -> Label:
         """The label of this name, made where the repository has none."""
         known = repository.labels.get(name.lower())
         if known is None:
-            known = Label(id=next(self._ids), name=name)
+            known = Label(id=self.new_id(), name=name)
             repository.labels[name.lower()] = known
         return known
 
@@ -267,7 +87,7 @@ class GitHubState:
         """Open an issue under the next number."""
         now = self.now()
         made = Issue(
-            id=next(self._ids),
+            id=self.new_id(),
             number=max(repository.issues, default=0) + 1,
             title=title,
             body=body,
@@ -279,6 +99,7 @@ class GitHubState:
             pull=pull,
         )
         repository.issues[made.number] = made
+        self._tell_issue(repository, made, "opened", by=by)
         return made
 
     def add_pull(
@@ -291,26 +112,258 @@ class GitHubState:
         body: str | None = None,
         draft: bool = False,
         files: Sequence[ChangedFile] = (),
+        target: str | None = None,
+        fork: Repository | None = None,
     ) -> Issue:
-        """Open a pull request from branch `head` under the next number."""
+        """Open a pull request from branch `head` under the next number.
+
+        Where branches have commits, `files` come from them unless they are given. `fork` is the
+        repository that the branch stands in, if it is another one.
+        """
+        history = repository.history
+        tip = (fork.history if fork is not None else history).find(head)
+        under = history.find(target or repository.default_branch)
+        if not files and tip is not None and under is not None:
+            files = tuple(changes(under.files, tip.files))
         part = PullPart(
-            id=next(self._ids),
+            id=self.new_id(),
             head=head,
-            head_sha=f"{next(self._ids):040x}",
-            base_sha=f"{repository.id:040x}",
+            head_sha=tip.sha if tip is not None else f"{self.new_id():040x}",
+            base_sha=under.sha if under is not None else f"{repository.id:040x}",
             draft=draft,
             files=tuple(files),
+            target=target,
+            fork=fork,
         )
         return self.add_issue(repository, title, by=by, body=body, pull=part)
 
-    def close(self, issue: Issue) -> None:
-        """Close an issue or pull."""
+    def update_issue(
+        self,
+        repository: Repository,
+        issue: Issue,
+        *,
+        by: User,
+        title: str | None = None,
+        body: str | None = None,
+    ) -> None:
+        """Change the texts of an issue or pull."""
+        before = issue.body if body is not None else issue.title
+        if title is not None:
+            issue.title = title
+        if body is not None:
+            issue.body = body
+        issue.updated_at = self.now()
+        self._tell_issue(repository, issue, "edited", by=by, before=before)
+
+    def close(self, issue: Issue, *, by: User | None = None) -> None:
+        """Close an issue or pull; its author does, unless `by` says who."""
         issue.state, issue.closed_at, issue.updated_at = "closed", self.now(), self.now()
+        self._tell_issue(self._of(issue), issue, "closed", by=by or issue.author)
+
+    def reopen(self, issue: Issue, *, by: User | None = None) -> None:
+        """Open it again."""
+        issue.state, issue.closed_at, issue.updated_at = "open", None, self.now()
+        self._tell_issue(self._of(issue), issue, "reopened", by=by or issue.author)
+
+    def set_label(self, issue: Issue, name: str, *, by: User) -> None:
+        """Put a label on an issue; nothing happens where it is on it."""
+        repository = self._of(issue)
+        label = self.add_label(repository, name)
+        if label not in issue.labels:
+            issue.labels.append(label)
+            issue.updated_at = self.now()
+            self._tell_issue(repository, issue, "labeled", by=by, label=label)
+
+    def unset_label(self, issue: Issue, label: Label, *, by: User) -> None:
+        """Take a label off an issue."""
+        issue.labels.remove(label)
+        issue.updated_at = self.now()
+        self._tell_issue(self._of(issue), issue, "unlabeled", by=by, label=label)
+
+    def assign(self, issue: Issue, assignees: Sequence[User], *, by: User) -> None:
+        """Make these, and nobody else, the assignees."""
+        repository = self._of(issue)
+        gone = [one for one in issue.assignees if one not in assignees]
+        new = [one for one in assignees if one not in issue.assignees]
+        issue.assignees = list(assignees)
+        issue.updated_at = self.now()
+        for one in gone:
+            self._tell_issue(repository, issue, "unassigned", by=by, assignee=one)
+        for one in new:
+            self._tell_issue(repository, issue, "assigned", by=by, assignee=one)
 
     def add_comment(self, issue: Issue, body: str, *, by: User) -> Comment:
         """Append to the conversation; the issue counts as updated."""
         now = self.now()
-        made = Comment(id=next(self._ids), author=by, body=body, created_at=now, updated_at=now)
+        made = Comment(id=self.new_id(), author=by, body=body, created_at=now, updated_at=now)
         issue.comments.append(made)
         issue.updated_at = now
+        self._tell_comment(issue, made, "created", by=by)
         return made
+
+    def edit_comment(
+        self, issue: Issue, comment: Comment, body: str, *, by: User | None = None
+    ) -> None:
+        """Put another text in its place; its author does, unless `by` says who."""
+        before, comment.body, comment.updated_at = comment.body, body, self.now()
+        self._tell_comment(issue, comment, "edited", by=by or comment.author, before=before)
+
+    def delete_comment(self, issue: Issue, comment: Comment, *, by: User | None = None) -> None:
+        """Take it away."""
+        issue.comments.remove(comment)
+        self._tell_comment(issue, comment, "deleted", by=by or comment.author)
+
+    def add_review(
+        self,
+        issue: Issue,
+        *,
+        by: User,
+        body: str = "",
+        state: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] = "COMMENTED",
+    ) -> Review:
+        """Review a pull request."""
+        part = _pull_of(issue)
+        made = Review(
+            id=self.new_id(),
+            author=by,
+            state=state,
+            body=body,
+            commit_sha=part.head_sha,
+            submitted_at=self.now(),
+        )
+        part.reviews.append(made)
+        issue.updated_at = made.submitted_at
+        self._tell_review(issue, "pull_request_review", "submitted", by=by, review=made)
+        return made
+
+    def add_review_comment(
+        self,
+        issue: Issue,
+        body: str,
+        *,
+        by: User,
+        path: str = "src/app.py",
+        line: int = 1,
+        reply_to: ReviewComment | None = None,
+    ) -> ReviewComment:
+        """Comment on a line of a pull request, or in the thread of another comment."""
+        part, now = _pull_of(issue), self.now()
+        first = reply_to.reply_to or reply_to.id if reply_to is not None else None
+        review = self.add_review(issue, by=by)
+        made = ReviewComment(
+            id=self.new_id(),
+            review_id=review.id,
+            author=by,
+            body=body,
+            path=reply_to.path if reply_to is not None else path,
+            line=reply_to.line if reply_to is not None else line,
+            commit_sha=part.head_sha,
+            diff_hunk="@@ -1 +1 @@",
+            created_at=now,
+            updated_at=now,
+            reply_to=first,
+        )
+        part.review_comments.append(made)
+        self._tell_review(
+            issue, "pull_request_review_comment", "created", by=by, review_comment=made
+        )
+        return made
+
+    def edit_review_comment(
+        self, issue: Issue, comment: ReviewComment, body: str, *, by: User | None = None
+    ) -> None:
+        """Put another text in its place; its author does, unless `by` says who."""
+        comment.body, comment.updated_at = body, self.now()
+        self._tell_review(
+            issue,
+            "pull_request_review_comment",
+            "edited",
+            by=by or comment.author,
+            review_comment=comment,
+        )
+
+    def react(
+        self, thing: Issue | Comment | ReviewComment, content: str, *, by: User
+    ) -> tuple[Reaction, bool]:
+        """React to a text; the sign, and whether it is new: one of each from everybody."""
+        for known in thing.reactions:
+            if known.author is by and known.content == content:
+                return known, False
+        made = Reaction(id=self.new_id(), author=by, content=content, made_at=self.now())
+        thing.reactions.append(made)
+        return made, True
+
+    def _of(self, issue: Issue) -> Repository:
+        return next(
+            repository
+            for repository in self.repositories.values()
+            if repository.issues.get(issue.number) is issue
+        )
+
+    def _tell_issue(
+        self,
+        repository: Repository,
+        issue: Issue,
+        action: str,
+        *,
+        by: User,
+        label: Label | None = None,
+        assignee: User | None = None,
+        before: str | None = None,
+    ) -> None:
+        self.tell(
+            Happened(
+                event="issues" if issue.pull is None else "pull_request",
+                action=action,
+                repository=repository,
+                sender=by,
+                issue=issue,
+                label=label,
+                assignee=assignee,
+                before=before,
+            )
+        )
+
+    def _tell_comment(
+        self, issue: Issue, comment: Comment, action: str, *, by: User, before: str | None = None
+    ) -> None:
+        self.tell(
+            Happened(
+                event="issue_comment",
+                action=action,
+                repository=self._of(issue),
+                sender=by,
+                issue=issue,
+                comment=comment,
+                before=before,
+            )
+        )
+
+    def _tell_review(
+        self,
+        issue: Issue,
+        event: Event,
+        action: str,
+        *,
+        by: User,
+        review: Review | None = None,
+        review_comment: ReviewComment | None = None,
+    ) -> None:
+        self.tell(
+            Happened(
+                event=event,
+                action=action,
+                repository=self._of(issue),
+                sender=by,
+                issue=issue,
+                review=review,
+                review_comment=review_comment,
+            )
+        )
+
+
+def _pull_of(issue: Issue) -> PullPart:
+    if issue.pull is None:
+        message = f"#{issue.number} is not a pull request"
+        raise ValueError(message)
+    return issue.pull

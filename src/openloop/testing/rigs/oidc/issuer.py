@@ -52,8 +52,11 @@ class Issuer:
     signs_with: Any = None
     announces: dict[str, Any] = field(default_factory=dict[str, Any])
     is_down: bool = False
+    gives_renewals: bool = True
+    repeats_id_token: bool = True
     requests: list[str] = field(default_factory=list[str])
     _codes: dict[str, Visit] = field(default_factory=dict[str, Visit])
+    _renewals: dict[str, Visit] = field(default_factory=dict[str, Visit])
 
     def transport(self) -> httpx2.ASGITransport:
         """The way to it without a network."""
@@ -104,6 +107,7 @@ class Issuer:
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "jwks_uri": f"{self.url}/keys",
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
             **self.announces,
         }
 
@@ -111,6 +115,8 @@ class Issuer:
         form = {key: str(value) for key, value in (await request.form()).items()}
         if not self._knows(request, form):
             return JSONResponse({"error": "invalid_client"}, status_code=401)
+        if form.get("grant_type") == "refresh_token":
+            return self._again(form.get("refresh_token", ""))
         visit = self._codes.pop(form.get("code", ""), None)
         if visit is None or form.get("grant_type") != "authorization_code":
             return JSONResponse({"error": "invalid_grant"}, status_code=400)
@@ -118,13 +124,32 @@ class Issuer:
         if challenge != visit.query["code_challenge"]:
             return JSONResponse({"error": "invalid_grant"}, status_code=400)
         return JSONResponse(
-            {
-                "access_token": secrets.token_urlsafe(16),
-                "token_type": "Bearer",
-                "expires_in": LIFETIME_SECONDS,
-                "id_token": self._id_token(visit),
-            }
+            {**self._tokens(visit), "id_token": self._id_token(visit, nonce=visit.query["nonce"])}
         )
+
+    def _again(self, given: str) -> Response:
+        visit = self._renewals.pop(given, None)
+        if visit is None:
+            return JSONResponse({"error": "invalid_grant"}, status_code=400)
+        answer = self._tokens(visit)
+        if self.repeats_id_token:
+            answer["id_token"] = self._id_token(visit)
+        return JSONResponse(answer)
+
+    def _tokens(self, visit: Visit) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "access_token": secrets.token_urlsafe(16),
+            "token_type": "Bearer",
+            "expires_in": LIFETIME_SECONDS,
+        }
+        if self.gives_renewals:
+            answer["refresh_token"] = secrets.token_urlsafe(16)
+            self._renewals[answer["refresh_token"]] = visit
+        return answer
+
+    def deactivate(self) -> None:
+        """Nobody who is logged in is let in any more: what was given along is worth nothing."""
+        self._renewals.clear()
 
     def _knows(self, request: Request, form: dict[str, str]) -> bool:
         if self.client_secret is None:
@@ -133,14 +158,14 @@ class Issuer:
         expected = base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode()
         return given == f"Basic {expected}"
 
-    def _id_token(self, visit: Visit) -> str:
+    def _id_token(self, visit: Visit, *, nonce: str | None = None) -> str:
         now = int(time.time())
         claims = {
             "iss": self.url,
             "aud": self.client_id,
             "iat": now,
             "exp": now + LIFETIME_SECONDS,
-            "nonce": visit.query["nonce"],
+            "nonce": nonce,
             **visit.claims,
             **self.claims,
         }

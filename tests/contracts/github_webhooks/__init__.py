@@ -1,0 +1,1 @@
+"""GitHub's own examples of webhook payloads, and what we make of each."""
