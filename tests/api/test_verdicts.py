@@ -74,6 +74,15 @@ async def test_a_rule_of_the_workspace_is_found_in_the_workspace(stage: Stage, a
     assert "github.issues:read" in said["written"]["text"]
 
 
+@pytest.mark.parametrize("solo_mode", [True, False])
+async def test_in_solo_mode_nobody_is_said_to_be_barred(
+    stage: Stage, api: Api, *, solo_mode: bool
+) -> None:
+    await stage.revise_workspace({"solo_mode": solo_mode})
+    [decides] = (await asked(api, **WRITE))["demands"]
+    assert decides["demand"]["not_requester"] is not solo_mode
+
+
 async def test_what_is_assumed_is_said(stage: Stage, api: Api) -> None:
     await stage.revise_workspace(
         {"people": {**make.WORKSPACE["people"], "ben": {"slack": "U0BEN", "github": "ben"}}}

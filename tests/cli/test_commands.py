@@ -115,7 +115,7 @@ def test_followed_logs_go_on_until_the_run_is_over(
 ) -> None:
     run, steps = f"GET /api/v1/runs/{answers.RUN_ID}", f"GET /api/v1/runs/{answers.RUN_ID}/steps"
     connected.answer(run, answers.run(state="working"))
-    connected.answer(run, answers.run(state="failed", outcome="no model"))
+    connected.answer(run, answers.run(state="failed", outcome="failed", error_code="model_refused"))
     connected.answer(steps, answers.page(answers.step(0), answers.step(1, "started")))
     connected.answer(steps, answers.page(answers.step(0), answers.step(1), answers.step(2)))
 
@@ -123,7 +123,7 @@ def test_followed_logs_go_on_until_the_run_is_over(
 
     shown = [(line.split()[2], line.split()[3]) for line in ran.out.splitlines()]
     assert shown == [("0", "finished"), ("1", "started"), ("1", "finished"), ("2", "finished")]
-    assert ran.err == "failed, $0.000192: no model\n"
+    assert ran.err == "failed, $0.000192: model_refused\n"
 
 
 def test_an_approval_is_shown_with_exactly_what_will_run(

@@ -87,7 +87,7 @@ def test_doctor_shows_references_and_no_values(
 
     assert found["secrets: GITHUB_TOKEN"]["detail"] == "secretref://store/github"
     assert found["secrets: master keys"]["state"] == "ok"
-    assert found["github: GitHub"]["state"] == "problem"  # it was configured, and asked
+    assert found["github: token"]["state"] == "problem"  # it was configured, and asked
     assert VALUE not in ran.out + ran.err
 
     monkeypatch.setenv("GITHUB_TOKEN", "secretref://store/another")

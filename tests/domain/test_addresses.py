@@ -165,6 +165,7 @@ def reached(text: str) -> list[str]:
         "1.2.3.4",
         "a.b.c.example",
         "acme.io",
+        "x.io",
     ],
 )
 def test_a_client_makes_something_of_these(word: str) -> None:

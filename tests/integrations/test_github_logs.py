@@ -297,6 +297,7 @@ def test_a_directory_that_lies_about_its_entries_is_refused_by_its_size() -> Non
         archived({"a.txt": b"a" * 1000}, method=zipfile.ZIP_LZMA),
         archived({"a.txt": b"a" * 1000}, method=zipfile.ZIP_BZIP2),
     ],
+    ids=["nothing", "text", "an end", "cut off", "no entry", "lzma", "bzip2"],
 )
 def test_what_is_no_archive_of_logs_is_refused(archive: bytes) -> None:
     with pytest.raises(Refused, match="archive"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ async def check(
         Invalid: with every problem of every file
     """
     problems = _Problems()
-    read = _read(files, problems)
+    read = await asyncio.to_thread(_read, files, problems)  # a long one takes a while
     problems.refuse()
     live = await _read_live(database, workspace)
     given = [each for each in read if isinstance(each.loaded.manifest, WorkspaceManifest)]

@@ -8,6 +8,7 @@ on record.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -105,7 +106,7 @@ async def dry_run(
     Raises:
         Invalid: with every problem of every file
     """
-    proposed, governing = _read(files)
+    proposed, governing = await asyncio.to_thread(_read, files)  # a long one takes a while
     async with database.transaction(workspace) as tx:
         sides = await _sides(tx, proposed, governing)
         runs = await recorded_calls.list_runs(tx, hours=hours, before=before, limit=RUNS)

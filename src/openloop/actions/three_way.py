@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -56,18 +57,23 @@ async def compare_files(
     Raises:
         Invalid: with every problem of every file
     """
+    wanted = await asyncio.to_thread(_read, files)  # a long one takes a while
+    async with database.transaction(workspace) as tx:
+        return [await _compared(tx, file, manifest, origin) for file, manifest in wanted]
+
+
+def _read(files: Sequence[ManifestFile]) -> list[tuple[ManifestFile, Manifest]]:
     problems: list[str] = []
-    wanted: list[tuple[ManifestFile, Manifest]] = []
+    found: list[tuple[ManifestFile, Manifest]] = []
     for file in files:
         try:
-            wanted.append((file, load(file.text, name=file.name).manifest))
+            found.append((file, load(file.text, name=file.name).manifest))
         except InvalidManifest as invalid:
             problems += invalid.problems
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         raise Invalid(f"{problems[0]}{more}", problems=problems, code="manifest_invalid")
-    async with database.transaction(workspace) as tx:
-        return [await _compared(tx, file, manifest, origin) for file, manifest in wanted]
+    return found
 
 
 async def _compared(

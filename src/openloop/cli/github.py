@@ -42,8 +42,9 @@ def manifest(url: str | None, org: str | None, name: str, *, poll: bool) -> None
 @click.argument("repositories", nargs=-1, metavar="[OWNER/NAME]...")
 @output_option
 def check(repositories: tuple[str, ...], output: Format) -> int:
-    """Look whether key, installation, permissions, events, clock and limits are right.
+    """Look whether GitHub is set up right, and what to do if not.
 
+    That is the key, the installation, its permissions, the events, the clock and the limits.
     Repositories that are named are looked at one by one.
     """
     from openloop.cli import checkup, github_checkup  # noqa: PLC0415  # --help imports no aiohttp

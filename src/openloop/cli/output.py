@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import click
 
@@ -98,8 +98,16 @@ def show_list(
     else:
         shown = [column for column in columns if output == "wide" or not column.wide]
         click.echo(table(rows, shown, most=None if output == "wide" else _MOST_COLUMNS))
-        if isinstance(answer, dict) and (cursor := value(answer, "next_cursor")):
-            say(f"There is more: --cursor {cursor}")
+        _say_how_it_goes_on(answer)
+
+
+def _say_how_it_goes_on(answer: object) -> None:
+    """Where there is another page, and the command can ask for it."""
+    ctx = click.get_current_context(silent=True)
+    if isinstance(answer, dict) and ctx is not None and "cursor" in ctx.params:
+        cursor = value(cast("Json", answer), "next_cursor")
+        if cursor:
+            say(f"There is more: --cursor {one_line(cursor)}")
 
 
 def show_one(

@@ -153,7 +153,7 @@ def _show_new(client: Client, run_id: str, seen: dict[int, str], output: str) ->
 
 
 def _why(run: Json) -> str:
-    return f": {one_line(run['outcome'])}" if run["state"] == "failed" and run["outcome"] else ""
+    return f": {one_line(run['error_code'])}" if run["state"] == "failed" else ""
 
 
 @runs.command("explain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from openloop.domain.audience import PlaceClass
@@ -166,8 +166,9 @@ def _asked(
     demand: Demand, governed_by: WorkspaceManifest, agent: Source, workspace: Source
 ) -> Asked:
     people = {name for each in demand.approvers for name in governed_by.members(each)}
+    bars_requester = demand.not_requester and not governed_by.spec.solo_mode
     return Asked(
-        demand=demand,
+        demand=replace(demand, not_requester=bars_requester),
         people=tuple(sorted(people)),
         written=where_written(demand.rule, agent, workspace),
     )
