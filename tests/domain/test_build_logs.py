@@ -98,8 +98,10 @@ def test_a_group_that_a_program_prints_is_no_step() -> None:
     assert cause_of(of(*lines)).cause == 6
 
 
-def test_the_exit_alone_is_no_cause() -> None:
+def test_an_exit_is_no_cause_unless_it_says_that_something_was_killed() -> None:
     assert of(*step("./build.sh", "building", exit_code=1)).excerpts == ()
+    killed = cause_of(of(*step("./build.sh", "building", exit_code=137)))
+    assert killed.kind is FailureKind.OUT_OF_MEMORY
 
 
 def test_what_the_runner_itself_says_is_a_cause() -> None:

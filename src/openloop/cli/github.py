@@ -20,9 +20,10 @@ def github() -> None:
 @click.option("--org", metavar="NAME", help="Make it an App of this organization, not your own.")
 @click.option("--name", default="OpenLoop", show_default=True, help="Name of the App.")
 def manifest(url: str | None, org: str | None, name: str, *, poll: bool) -> None:
-    """Print the GitHub App to create, with the permissions and events it needs.
+    """Print the GitHub App to create.
 
-    Standard error gets the address of GitHub's form, filled in with the same.
+    It has the permissions and events that are needed, and no others. Standard error gets the
+    address of GitHub's form, filled in with the same.
     """
     # --help needs none of it.
     from openloop import settings  # noqa: PLC0415

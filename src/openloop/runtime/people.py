@@ -5,7 +5,7 @@ Where everybody can speak (GitHub), those are the people with enough rights in t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openloop.domain.errors import OpenLoopError, Unavailable
@@ -77,23 +77,34 @@ async def _is_stale(surface: Surface, work: Work, message: Message) -> bool:
     return await surface.is_stale(work.conversation.thread, message.external_id)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """A message that asks for nothing: `code` and `why` say what is the matter."""
+
+    message: Message
+    code: str
+    why: str
+
+
 async def sort_messages(
     surface: Surface, work: Work, messages: Sequence[Message]
-) -> tuple[list[Message], list[Message]]:
+) -> tuple[list[Message], list[Ignored]]:
     """Messages of people who may ask, with their names, and those of everybody else."""
     taken: list[Message] = []
-    ignored: list[Message] = []
+    ignored: list[Ignored] = []
     for message in messages:
         if message.has_left:
-            ignored.append(message)
+            why = "the requester was offboarded here"
+            ignored.append(Ignored(message=message, code="requester_has_left", why=why))
             continue
         person = await look_up(surface, work, message.actor)
-        if may_ask(person) and not await _is_stale(surface, work, message):
-            taken.append(
-                replace(
-                    message, actor=replace(message.actor, name=person.name or message.actor.name)
-                )
-            )
+        if not may_ask(person):
+            why = "the requester is not a full member"
+            ignored.append(Ignored(message=message, code="requester_not_member", why=why))
+        elif await _is_stale(surface, work, message):
+            why = "it was no news any more when it was looked at"
+            ignored.append(Ignored(message=message, code="no_news", why=why))
         else:
-            ignored.append(message)
+            named = replace(message.actor, name=person.name or message.actor.name)
+            taken.append(replace(message, actor=named))
     return taken, ignored

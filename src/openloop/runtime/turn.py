@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from openloop.domain.run import Run
     from openloop.plugin import Surface
     from openloop.runtime.kit import Kit
+    from openloop.runtime.people import Ignored
     from openloop.storage.messages import Message
 
 NOT_CONFIGURED_SECONDS = 60
@@ -57,10 +58,11 @@ async def advance(kit: Kit, work: Work) -> bool:
         return True
     fresh, ignored = await people.sort_messages(surface, work, work.unread)
     # What is unread and belongs to the run is what opened it: its author was not looked at yet.
-    if any(message.run_id == run.id for message in ignored):
-        return await _decline(kit, work, run, ignored)
+    opening = next((each for each in ignored if each.message.run_id == run.id), None)
+    if opening is not None:
+        return await _decline(kit, work, run, opening, ignored)
     if ignored:  # words that ask for nothing: nobody of those becomes a requester by them
-        await hearing.leave_out(kit.database, work, ignored)
+        await hearing.leave_out(kit.database, work, [each.message for each in ignored])
         return False
     fresh = _since_it_was_asked(run, fresh)
     stop = next((m for m in fresh if m.run_id != run.id and is_stop(m.text)), None)
@@ -128,17 +130,19 @@ def _since_it_was_asked(run: Run, fresh: list[Message]) -> list[Message]:
     return fresh[opening:]
 
 
-async def _decline(kit: Kit, work: Work, run: Run, ignored: list[Message]) -> bool:
+async def _decline(
+    kit: Kit, work: Work, run: Run, opening: Ignored, ignored: list[Ignored]
+) -> bool:
     """Somebody who may not ask: no answer, no reaction, no model call; on record."""
     ended = await endings.end(
         kit.database,
         work,
         run,
         RunState.DECLINED,
-        outcome="the requester is not a full member",
+        outcome=opening.why,
         by=SYSTEM,
-        error_code="requester_not_member",
-        read=[message.id for message in ignored],
+        error_code=opening.code,
+        read=[each.message.id for each in ignored],
     )
     return await send(kit, work, ended)
 

@@ -10,9 +10,9 @@ from openloop.domain.build_logs.headings import Headings
 from openloop.domain.build_logs.index import BY_WORD
 from openloop.domain.build_logs.ranking import rank
 from openloop.domain.build_logs.reading import Reader
-from openloop.domain.build_logs.rule import LIKELY, Rule
+from openloop.domain.build_logs.rule import LIKELY, VAGUE, Rule
 from openloop.domain.build_logs.sighting import sight
-from openloop.domain.build_logs.step import Step
+from openloop.domain.build_logs.step import EXIT_KINDS, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,8 @@ _ALWAYS_READ: Final = 20_000
 _BYTES_PER_LINE: Final = 48
 """A log that suspects more lines than that was made for it: of the rest only the steps are read."""
 _STEPS_KEPT: Final = 50
+_SAY_IT_ALONE: Final = (124, 137)
+"""Statuses of programs that were ended from outside, often without another word."""
 
 _GROUP, _END_OF_GROUP, _ERROR = "##[group]", "##[endgroup]", "##[error]"
 _EXIT = re.compile(r"(?:Error: )?Process completed with exit code (?P<code>\d{1,3})")
@@ -122,6 +124,8 @@ class _Analyser:
         line.text = line.text.removeprefix(_ERROR)
         if exited := _EXIT.match(line.text):
             step.exit_code = int(exited["code"])
+            if step.exit_code in _SAY_IT_ALONE:
+                step.note(line, EXIT_KINDS[step.exit_code], VAGUE, "runner", None)
         if not _SUMMARY.match(line.text) and not self._match(line):
             step.note(line, FailureKind.OTHER, LIKELY - 5, "runner", None)
         step.last_sign = line.number

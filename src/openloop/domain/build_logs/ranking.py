@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from openloop.domain.build_logs.analysis import Analysis, Excerpt, FailureKind
 from openloop.domain.build_logs.excerpts import excerpt_of
 from openloop.domain.build_logs.rule import CERTAIN, POSSIBLE, PROVED
-from openloop.domain.build_logs.step import short
+from openloop.domain.build_logs.step import EXIT_KINDS, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,16 +23,6 @@ _NEAR: Final = 60
 _FAR: Final = 400
 _UNSAID: Final = 10
 """The score of a test that passed."""
-
-_BY_EXIT_CODE: Final = {
-    137: FailureKind.OUT_OF_MEMORY,
-    143: FailureKind.OUT_OF_MEMORY,
-    124: FailureKind.TIMEOUT,
-    127: FailureKind.CONFIGURATION,
-    126: FailureKind.PERMISSION,
-}
-_SURROUNDINGS: Final = (FailureKind.NETWORK, FailureKind.PERMISSION, FailureKind.DISK_FULL)
-_CONSEQUENCES: Final = (FailureKind.DEPENDENCY, FailureKind.DOCKER, FailureKind.GIT)
 
 
 def rank(
@@ -89,7 +79,7 @@ def _score(clue: Clue, step: Step) -> int:
         return _UNSAID
     if clue.kind is not FailureKind.TEST and clue.tool != "go" and _has_failing_test(step):
         score -= 10
-    if _BY_EXIT_CODE.get(step.exit_code or 0) is clue.kind:
+    if step.exit_code is not None and EXIT_KINDS.get(step.exit_code) is clue.kind:
         score += 40
     distance = step.last_sign - clue.number
     if clue.weight <= POSSIBLE:

@@ -44,7 +44,8 @@ PLACED = (
         COMPILE,
         CERTAIN,
         "error[",
-        r"error\[E\d{4}\]: (?P<subject>)",
+        r"error\[E\d{4}\]: ",
+        Below(cause=_AT, lines=4),
     ),
 )
 

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
     from openloop.domain.build_logs.sighting import Clue, Sighting
 
+EXIT_KINDS: Final = {
+    124: FailureKind.TIMEOUT,
+    126: FailureKind.PERMISSION,
+    127: FailureKind.CONFIGURATION,
+    137: FailureKind.OUT_OF_MEMORY,
+}
+"""What an exit status says by itself."""
+
 _OF_ONE_SORT: Final = 6
 _OF_ALL: Final = 120
 _VAGUE_KEPT: Final = 40

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from openloop.domain.build_logs.analyser import analyse
@@ -147,11 +147,8 @@ class Investigator:
         ]
         failures = [await self._failure(found.repo, run, job) for run, job in jobs[:MOST_JOBS]]
         failures = _grouped(failures)
-        return Investigation(
-            repo=found.repo,
-            commit=found.commit,
-            branch=found.branch,
-            runs=found.runs,
+        return replace(
+            found,
             failures=tuple([await self._with_flakiness(found.repo, each) for each in failures]),
             unread_jobs=tuple(job.name for _, job in jobs[MOST_JOBS:]),
             changes=await self._changes(found, failures),
@@ -182,14 +179,8 @@ class Investigator:
             for other in elsewhere
             if await self._are_unrelated(repo, failure, mine.commit, other.commit)
         }
-        return Failure(
-            run=failure.run,
-            job=failure.job,
-            analysis=failure.analysis,
-            unread=failure.unread,
-            flaky=evidence_of(mine, [*others, *elsewhere], unrelated=unrelated),
-            also_in=failure.also_in,
-        )
+        flaky = evidence_of(mine, [*others, *elsewhere], unrelated=unrelated)
+        return replace(failure, flaky=flaky)
 
     async def _outcomes_at(self, repo: RepoName, failure: Failure) -> AsyncIterator[Outcome]:
         """All attempts at the same job of the same commit, in every run of its kind."""
@@ -348,13 +339,7 @@ def _grouped(failures: Sequence[Failure]) -> list[Failure]:
         key = each.job.id if cause is None else (cause.kind, cause.subject, cause.causal_text)
         groups.setdefault(key, []).append(each)
     return [
-        Failure(
-            run=first.run,
-            job=first.job,
-            analysis=first.analysis,
-            unread=first.unread,
-            also_in=tuple(each.job.name for each in rest),
-        )
+        replace(first, also_in=tuple(each.job.name for each in rest))
         for first, *rest in groups.values()
     ]
 
