@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _WORD = re.compile(r"[^\s{}]{1,40}")
-_SHOWN = 110
+_SHOWN, _SHOWN_AS = 110, "shown_as"
 _COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -161,14 +161,9 @@ def _function(
     for field_name in ("defaults", "kw_defaults"):
         for index, default in enumerate(getattr(node.args, field_name)):
             if default is not None:
-                at = replace_kind(place, Kind.DEFAULT)
+                at = replace(place, kind=Kind.DEFAULT)
                 yield from _walk(module, at, node.args, field_name, index)
     yield from _body(module, place, node.body)
-
-
-def replace_kind(place: _Place, kind: Kind) -> _Place:
-    """The same place, as something else of it."""
-    return _Place(place.where, kind, place.begins, place.lines)
 
 
 def _body(module: str, place: _Place, body: list[ast.stmt]) -> Iterator[Mutant]:
@@ -320,14 +315,24 @@ def _walk(
         case ast.Dict():  # keys are names
             for value in range(len(node.values)):
                 yield from _walk(module, at, node, "values", value)
-        case ast.Call(func=ast.Name(id="cast")):
-            yield from _walk(module, at, node, "args", 1)
         case ast.comprehension():
             yield from _filters(module, at, node)
+        case ast.Call():
+            yield from _call(module, at, node)
         case _:
             yield from _children(module, at, node)
-    if isinstance(node, ast.Call):
-        yield from _arguments(module, at, node)
+
+
+def _call(module: str, at: _Place, node: ast.Call) -> Iterator[Mutant]:
+    match node.func:
+        case ast.Name(id="cast"):
+            yield from _walk(module, at, node, "args", 1)
+        case ast.Name(id="zip"):  # `strict` asserts what is so
+            for index in range(len(node.args)):
+                yield from _walk(module, at, node, "args", index)
+        case _:
+            yield from _children(module, at, node)
+            yield from _arguments(module, at, node)
 
 
 def _joined(module: str, at: _Place, node: ast.JoinedStr) -> Iterator[Mutant]:
@@ -416,16 +421,12 @@ class _Shown:
     after: str
 
 
-_CHANGED: dict[int, _Shown] = {}
-"""How mutants of SQL are shown, by the id of their node: the statement would be too long."""
-
-
 def _texts(text: str) -> Iterator[ast.Constant]:
     if not sql.is_sql(text):
         return
     for change in sql.changes(text):
         node = ast.Constant(text[: change.start] + change.replacement + text[change.end :])
-        _CHANGED[id(node)] = _Shown(*_around(text, change))
+        setattr(node, _SHOWN_AS, _Shown(*_around(text, change)))  # the whole would be too long
         yield node
 
 
@@ -456,7 +457,7 @@ def _mutant(
         else:
             holder[key] = one  # type: ignore[index]
 
-    shown = _CHANGED.get(id(other)) or _Shown(_line(node), _line(other))
+    shown = getattr(other, _SHOWN_AS, None) or _Shown(_line(node), _line(other))
     return _named(
         module,
         at,

@@ -48,6 +48,8 @@ AT_MOST_SECONDS = 40.0
 """Of tests for one mutant: the quick ones that touch its lines come first."""
 EXAMPLES = 25
 KILLED = frozenset({"killed", "slow"})
+NOW = """CREATE OR REPLACE FUNCTION openloop.now() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS 'SELECT clock_timestamp()'"""
 TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
@@ -359,10 +361,11 @@ def _fixtures(item: pytest.Item) -> Sequence[str]:
 
 
 def _let_go(superuser: str) -> None:
-    """Nothing that a dead child has begun holds a lock for the next one."""
+    """Nothing that a dead child has begun holds a lock for the next one, and it is now again."""
     if superuser:
         with psycopg.connect(superuser, autocommit=True) as connection:
             connection.execute(TERMINATE)
+            connection.execute(NOW)
 
 
 def play(area: str, modules: Sequence[str], choice: Choice, out: Path) -> int:

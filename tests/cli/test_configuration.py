@@ -308,7 +308,7 @@ def test_a_diff_that_failed_is_not_a_difference(
 ) -> None:
     connected.refuse("POST /api/v1/manifests/diff", 500, "internal_error", "a fault of ours")
 
-    assert openloop("agents", "diff", "-f", str(manifest)).status == Exit.INTERNAL
+    assert openloop("agents", "diff", "-f", str(manifest)).status == Exit.NOT_COMPARED
 
 
 def test_revisions_are_listed_for_an_agent_and_for_the_workspace(

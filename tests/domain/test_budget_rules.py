@@ -10,7 +10,16 @@ from uuid import UUID
 
 import pytest
 
-from openloop.domain.budget import Limit, Offer, Tight, limits_of, offer, projected_usd, subject_of
+from openloop.domain.budget import (
+    EXTEND,
+    Limit,
+    Offer,
+    Tight,
+    limits_of,
+    offer,
+    projected_usd,
+    subject_of,
+)
 from openloop.domain.budget_rules import (
     agent_findings,
     reference_findings,
@@ -296,3 +305,7 @@ def test_a_projection_is_rounded_up_to_the_cent(at: datetime, projected: str) ->
 def test_december_is_followed_by_january() -> None:
     at = datetime(2026, 12, 16, 12, tzinfo=UTC)
     assert projected_usd(Decimal(1), month=date(2026, 12, 1), at=at) == Decimal("2.00")
+
+
+def test_an_extension_is_stored_under_a_name_that_stays() -> None:
+    assert EXTEND == "budget.extend"

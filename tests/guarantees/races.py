@@ -219,8 +219,10 @@ async def _settle(stage: Stage, ref: ConversationRef) -> None:
     """Wait until nothing of the conversation is due or held by anybody.
 
     Leases are made to run out early: of dead workers, so that this takes no time, and now and then
-    of one that lives, which the fence has to stop.
+    of one that lives, which the fence has to stop. Each time a little later, or a slow machine would
+    stop every worker before its move is done.
     """
+    after = LAPSE_SECONDS
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             async with stage.tx() as tx:
@@ -233,8 +235,9 @@ async def _settle(stage: Stage, ref: ConversationRef) -> None:
                 )
             if not busy:
                 return
-            await asyncio.sleep(LAPSE_SECONDS)
+            await asyncio.sleep(after)
             await stage.lapse(ref)
+            after *= 1.3
 
 
 async def _judge(stage: Stage, ref: ConversationRef, file: Path, tally: Tally) -> None:

@@ -12,6 +12,7 @@ from openloop.actions.configuration import Governing
 from openloop.actions.judged import Changed, Held
 from openloop.domain.approval import Approval, ApprovalState
 from openloop.domain.ids import ApprovalId, ConversationId, RunId, new_id
+from openloop.domain.model import ToolCall
 from openloop.runtime import gate
 from tests import make
 from tests.runtime.test_gate import CONVERSATION, FACTS, REGISTRY, governing, issue, judge
@@ -83,6 +84,8 @@ def test_what_stands_as_it_was_asked_has_not_changed() -> None:
 
 def test_nothing_holds_what_a_rule_lets_pass_by_now() -> None:
     assert recheck(held(), governing(ALLOWED)) is None
+    alone = governing(ALLOWED, workspace={"solo_mode": True})
+    assert recheck(held(governing(TWO)), alone) is None
 
 
 def test_other_bytes_than_those_that_were_asked_are_told_at_once() -> None:
@@ -127,7 +130,8 @@ def test_other_approvers_are_a_reason_to_ask_anew() -> None:
     assert found.anew.hash != approval.hash
     assert found.anew.arguments == approval.arguments
     assert [demand.quorum for demand in found.anew.demands] == [2]
-    assert (found.anew.seq, found.anew.call.name) == (approval.step_seq, approval.tool)
+    assert found.anew.seq == approval.step_seq
+    assert found.anew.call == ToolCall(id="", name=approval.tool, arguments="")
     assert found.anew.card.reason == approval.card.reason
     assert found.anew.may_edit
 

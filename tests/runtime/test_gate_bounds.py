@@ -43,6 +43,7 @@ def test_arguments_have_sixty_four_kibibytes_and_not_one_byte_more() -> None:
 def test_the_sixteenth_call_of_a_step_is_looked_at_and_the_next_is_not() -> None:
     judged = judge(*[issue(title=str(number)) for number in range(18)])
     assert [isinstance(each, Held) for each in judged] == [True] * 16 + [False] * 2
+    assert [each.seq for each in judged] == list(range(2, 20))
     assert refused(judged[16]).result.content == {
         "refused": "Too many calls at once [limits: calls per step]"
     }
@@ -53,7 +54,7 @@ def test_the_sixteenth_call_of_a_step_is_looked_at_and_the_next_is_not() -> None
     [
         *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
         *(0xFE00, 0xFE07, 0xFE0E, 0xE0100, 0xE0150, 0xE01EF),
-        *(0x00, 0x0B, 0x1B, 0x7F, 0xAD, 0x200B, 0x202E, 0x2028, 0x2029, 0xE000, 0xE0041),
+        *(0x00, 0x0B, 0x1B, 0x7F, 0xAD, 0x200B, 0x202E, 0x2028, 0x2029, 0xE000, 0xE0041, 0xD800),
     ],
 )
 def test_a_character_that_nobody_sees_is_named(code: int) -> None:
@@ -63,7 +64,8 @@ def test_a_character_that_nobody_sees_is_named(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [0x0A, 0x09, 0x20, 0x034E, 0x0350, 0x1161, 0x17B6, 0x2801, 0x3165, 0xFE0F, 0xFE10]
+    "code",
+    [0x0A, 0x09, 0x20, 0x034E, 0x0350, 0x1161, 0x17B6, 0x2801, 0x3165, 0xFE0F, 0xFE10, 0xE01F0],
 )
 def test_and_what_people_see_is_not(code: int) -> None:
     assert gate.hidden_characters({"a": [f"x{chr(code)}y", 1, None, True]}) is None
@@ -157,6 +159,39 @@ def test_a_refusal_says_why_and_by_which_rule(
     assert gate.problem_with(REGISTRY, call) == why
     assert gate.looked_at(REGISTRY, call) is None
     assert gate.readable(REGISTRY, call) is None
+
+
+def test_a_text_that_is_no_text_is_refused_like_any_other() -> None:
+    [broken, empty] = judge(
+        ("github__create_issue", '{"title": "\ud800"}'), ("github__get_issue", "")
+    )
+    assert refused(broken).rule == "schema"
+    assert "are not JSON" not in str(refused(empty).result.content)
+
+
+def test_what_a_service_said_is_noted_where_one_revision_had_it_asked() -> None:
+    ben = replace(FACTS.requesters[0], links={"github": "#4711"})
+    tool = {"name": "github", "type": "native", "permissions": ["issues:write"]}
+    own = {"tools": [{**tool, "requester_rights": "own"}]}
+    for by, asked in ((governing(own, {}), True), (governing({}, own), True), (governing(), False)):
+        [judged] = gate.judge_calls(
+            REGISTRY,
+            by,
+            CONVERSATION,
+            [ToolCall(id="", name=make.READ[0], arguments=make.READ[1])],
+            facts=replace(FACTS, requesters=(ben,)),
+            first_seq=2,
+            reason="",
+        )
+        assert judged.facts is not None
+        assert ("may" in judged.facts["people"][0]) is asked  # pyright: ignore
+
+
+def test_a_read_that_is_held_notes_how_far_it_may_go() -> None:
+    held_reads = {"approvals": {"require_for": ["github.issues:read"], "approvers": ["@anna"]}}
+    [judged] = judge(make.READ, by=governing(held_reads))
+    assert isinstance(judged, Held)
+    assert judged.seen == Seen(source="github:acme/platform", visible_in=PlaceClass.INTERNAL)
 
 
 def test_what_can_be_read_is_what_the_policy_looks_at() -> None:

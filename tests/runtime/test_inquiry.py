@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from openloop.domain import facts
 from openloop.domain.audience import PlaceClass
 from openloop.domain.errors import Conflict, TryLater
 from openloop.domain.facts import Answered, Requester, RunFacts, Seen
@@ -64,8 +65,8 @@ async def facts_of(
 
 
 async def test_whoever_asked_is_known_by_name_kind_roles_and_words(stage: Stage) -> None:
-    facts = await facts_of(stage, await waiting(stage))
-    assert facts == RunFacts(
+    known = await facts_of(stage, await waiting(stage))
+    assert known == RunFacts(
         requesters=(BEN,), surface="slack", place=PlaceClass.INTERNAL, seen=(CONTEXT,)
     )
 
@@ -92,8 +93,8 @@ async def test_for_calls_of_our_own_nobody_is_asked_who_asked(stage: Stage) -> N
 
 async def test_without_its_platform_nothing_is_known_and_nothing_certain(stage: Stage) -> None:
     work = await waiting(stage)
-    facts = await facts_of(stage, work, kit=make.without_surfaces(stage.kit()))
-    assert (facts.requesters, facts.place, facts.is_certain) == ((), None, False)
+    known = await facts_of(stage, work, kit=make.without_surfaces(stage.kit()))
+    assert (known.requesters, known.place, known.is_certain) == ((), None, False)
 
 
 async def test_an_answer_asks_nobody_where_nothing_confined_was_read(stage: Stage) -> None:
@@ -101,9 +102,9 @@ async def test_an_answer_asks_nobody_where_nothing_confined_was_read(stage: Stag
     stage.surface.audiences_asked.clear()
     assert (await inquiry.of_answer(stage.kit(), work)).place is None
     assert stage.surface.audiences_asked == []
-    facts = await inquiry.of_answer(stage.kit(), having_read(work))
-    assert facts.place is PlaceClass.INTERNAL
-    assert facts.label is PlaceClass.PRIVATE
+    known = await inquiry.of_answer(stage.kit(), having_read(work))
+    assert known.place is PlaceClass.INTERNAL
+    assert known.label is PlaceClass.PRIVATE
 
 
 # --- silence -------------------------------------------------------------------------------------
@@ -115,9 +116,9 @@ async def test_who_reads_along_is_unknown_where_nobody_says_so(
 ) -> None:
     work = await waiting(stage)
     stage.surface.place_class = error
-    facts = await facts_of(stage, work)
-    assert (facts.place, facts.is_certain) == (None, certain)
-    assert facts.requesters == (BEN,)
+    known = await facts_of(stage, work)
+    assert (known.place, known.is_certain) == (None, certain)
+    assert known.requesters == (BEN,)
 
 
 @pytest.mark.parametrize(("error", "certain"), [(LATER, False), (Conflict("no"), True)])
@@ -126,9 +127,9 @@ async def test_whoever_the_platform_does_not_know_is_no_member(
 ) -> None:
     work = await waiting(stage)
     stage.surface.person_error = error
-    facts = await facts_of(stage, work)
-    assert facts.requesters == (replace(BEN, kind="unknown"),)
-    assert facts.is_certain is certain
+    known = await facts_of(stage, work)
+    assert known.requesters == (replace(BEN, kind="unknown"),)
+    assert known.is_certain is certain
 
 
 async def test_one_who_cannot_be_asked_makes_all_of_it_uncertain(stage: Stage) -> None:
@@ -151,13 +152,13 @@ async def test_what_one_person_said_in_two_messages_is_theirs_once(stage: Stage)
     await stage.say("and label it", root="root-1")
     stage.models.turns = [reply("I will.", make.CREATE)]
     await stage.work(ref)
-    facts = await facts_of(stage, await stage.claim_by_force(ref))
-    assert facts.requesters == (replace(BEN, typed=("please open an issue", "and label it")),)
+    known = await facts_of(stage, await stage.claim_by_force(ref))
+    assert known.requesters == (replace(BEN, typed=("please open an issue", "and label it")),)
 
 
 async def test_somebody_without_a_name_here_goes_by_their_id(stage: Stage) -> None:
-    facts = await facts_of(stage, await waiting(stage, by="eve"))
-    [eve] = facts.requesters
+    known = await facts_of(stage, await waiting(stage, by="eve"))
+    [eve] = known.requesters
     assert (eve.roles, eve.links) == ((), {})
     assert eve.name in ("eve", "U0EVE")
 
@@ -176,8 +177,8 @@ async def test_a_run_acts_for_so_many_people_and_for_nobody_beyond(
 ) -> None:
     work = await waiting(stage)
     await _say_more(stage, by=[f"U0PERSON{each}" for each in range(people - 1)])
-    facts = await facts_of(stage, work)
-    assert len(facts.requesters) == (people if people == inquiry.MOST_REQUESTERS else 0)
+    known = await facts_of(stage, work)
+    assert len(known.requesters) == (people if people == inquiry.MOST_REQUESTERS else 0)
     assert inquiry.MOST_REQUESTERS == 20
 
 
@@ -185,8 +186,8 @@ async def test_a_run_acts_for_so_many_people_and_for_nobody_beyond(
 async def test_a_run_in_which_too_much_was_said_acts_for_nobody(stage: Stage, said: int) -> None:
     work = await waiting(stage)
     await _say_more(stage, by=["U0BEN"] * (said - 1))
-    facts = await facts_of(stage, work)
-    assert len(facts.requesters) == (1 if said == requesters.MOST else 0)
+    known = await facts_of(stage, work)
+    assert len(known.requesters) == (1 if said == requesters.MOST else 0)
     assert requesters.MOST == 100
 
 
@@ -228,13 +229,13 @@ async def test_a_service_is_asked_for_each_linked_person_about_each_call(
     work = await waiting(stage)
     service.asked.clear()
     calls = [call(), call(title="Another"), call(repo="acme/website")]
-    facts = await facts_of(stage, work, *calls)
+    known = await facts_of(stage, work, *calls)
     assert sorted(service.asked) == [
         ("ben", "acme/platform", "write"),
         ("ben", "acme/website", "write"),
     ]
-    assert facts.answered == frozenset({MAY})
-    assert facts.is_certain
+    assert known.answered == frozenset({MAY})
+    assert known.is_certain
 
 
 @pytest.mark.parametrize(("error", "certain"), [(LATER, False), (Conflict("no"), True)])
@@ -246,15 +247,15 @@ async def test_a_service_that_does_not_answer_has_not_said_yes(
     with_service(stage, service)
     work = await waiting(stage)
     service.error = error
-    facts = await facts_of(stage, work)
-    assert (facts.answered, facts.is_certain) == (frozenset(), certain)
+    known = await facts_of(stage, work)
+    assert (known.answered, known.is_certain) == (frozenset(), certain)
 
 
 async def test_a_manifest_that_speaks_for_people_asks_no_service(stage: Stage) -> None:
     service = Service(yes={("ben", "acme/platform", "write")})
     with_service(stage, service)
-    facts = await facts_of(stage, await waiting(stage))
-    assert (service.asked, facts.answered, facts.audiences) == ([], frozenset(), {})
+    known = await facts_of(stage, await waiting(stage))
+    assert (service.asked, known.answered, known.audiences) == ([], frozenset(), {})
 
 
 async def test_who_reads_what_is_written_is_asked_where_something_confined_was_read(
@@ -264,8 +265,8 @@ async def test_who_reads_what_is_written_is_asked_where_something_confined_was_r
     with_service(stage, service)
     work = having_read(await waiting(stage))
     service.asked.clear()
-    facts = await facts_of(stage, work)
-    assert facts.audiences == {"github:acme/platform": PlaceClass.PUBLIC}
+    known = await facts_of(stage, work)
+    assert known.audiences == {"github:acme/platform": PlaceClass.PUBLIC}
     assert service.asked == [("acme/platform",)]
     service.asked.clear()
     reads = ToolCall(id="", name=make.READ[0], arguments=make.READ[1])
@@ -281,17 +282,96 @@ async def test_a_service_that_should_say_who_reads_and_does_not_is_noted(
     with_service(stage, service)
     work = having_read(await waiting(stage))
     service.error = error
-    facts = await facts_of(stage, work)
-    assert (facts.audiences, facts.is_certain) == ({"github:acme/platform": None}, certain)
+    known = await facts_of(stage, work)
+    assert (known.audiences, known.is_certain) == ({"github:acme/platform": None}, certain)
 
 
 async def test_what_is_held_is_looked_at_with_what_was_read_before_it(stage: Stage) -> None:
     work = having_read(await waiting(stage))
     [approval] = work.approvals
     assert work.run is not None
-    facts = await inquiry.of_held(stage.kit(), work, work.run, approval, with_target=True)
-    assert facts.requesters == (BEN,)
-    assert facts.label is PlaceClass.PRIVATE
+    known = await inquiry.of_held(stage.kit(), work, work.run, approval, with_target=True)
+    assert known.requesters == (BEN,)
+    assert known.label is PlaceClass.PRIVATE
     gone = replace(approval, tool="github__gone")
-    facts = await inquiry.of_held(stage.kit(), work, work.run, gone, with_target=True)
-    assert facts.requesters == ()
+    known = await inquiry.of_held(stage.kit(), work, work.run, gone, with_target=True)
+    assert known.requesters == ()
+
+
+# --- what a call would change --------------------------------------------------------------------
+
+
+class Target:
+    """Something that has versions, and how often it was looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.error: Exception | None = None
+
+    async def version(self, arguments: dict[str, Any]) -> str:
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return f"version of {arguments['title']}"
+
+
+def versioned(stage: Stage) -> Target:
+    target = Target()
+    with_service(stage, Service(), version=target.version)
+    return target
+
+
+def target_of(arguments: dict[str, Any]) -> str:
+    return facts.target_of("github__create_issue", arguments)
+
+
+ARGUMENTS = {"repo": "acme/platform", "title": "A title"}
+
+
+async def test_only_what_is_held_is_looked_at(stage: Stage) -> None:
+    work, target = await waiting(stage), versioned(stage)
+    reads = ToolCall(id="", name=make.READ[0], arguments=make.READ[1])
+    found = await facts_of(stage, work, call(), reads, NOTE)
+    assert found.versions == {target_of(ARGUMENTS): "version of A title"}
+    assert target.looks == 1
+    denied = await facts_of(stage, work, call(repo="acme/secret"))
+    assert (denied.versions, target.looks) == ({}, 1)
+
+
+async def test_what_a_rule_lets_pass_is_not_looked_at(database: Database) -> None:
+    rule = {"permission": "github.issues:write", "repos": ["acme/platform"]}
+    approvals = {"approvers": ["@maintainers"], "allow": [rule]}
+    stage = await make.stage(database, agent={"approvals": approvals})
+    ref = await stage.mention()
+    target = versioned(stage)
+    stage.models.turns = [reply("I will.", make.CREATE), reply("All done.")]
+    await stage.work(ref)
+    assert target.looks == 0
+
+
+@pytest.mark.parametrize(("error", "certain"), [(LATER, False), (Conflict("no"), True)])
+async def test_what_cannot_be_looked_at_has_no_version(
+    stage: Stage, error: Exception, *, certain: bool
+) -> None:
+    work, target = await waiting(stage), versioned(stage)
+    target.error = error
+    found = await facts_of(stage, work)
+    assert (found.versions, found.is_certain) == ({}, certain)
+
+
+async def test_a_held_call_is_looked_at_when_that_is_asked_for(stage: Stage) -> None:
+    work, target = await waiting(stage), versioned(stage)
+    [approval] = work.approvals
+    assert work.run is not None
+    asked = json.loads(approval.arguments)
+    kit = stage.kit()
+    found = await inquiry.of_held(kit, work, work.run, approval, with_target=True)
+    assert found.versions == {target_of(asked): f"version of {asked['title']}"}
+    for before, taken in (({}, ""), ({"target_version": "then"}, "then")):
+        known = replace(approval, preconditions=before)
+        found = await inquiry.of_held(kit, work, work.run, known, with_target=False)
+        assert found.versions == {target_of(asked): taken}
+    assert target.looks == 1
+    with_service(stage, Service())
+    found = await inquiry.of_held(stage.kit(), work, work.run, approval, with_target=True)
+    assert (found.versions, found.requesters) == ({}, (BEN,))

@@ -139,7 +139,7 @@ async def test_a_wake_up_is_the_row_that_the_library_writes(
         await queue.wake(tx, workspace, conversations.ConversationId(conversation))
         await library.configure_task(
             queue.ADVANCE, allow_unknown=True, queue=queue.QUEUE, connection=tx.connection
-        ).defer_async(workspace=str(workspace), conversation=str(conversation))
+        ).defer_async(workspace=str(workspace), conversation=str(conversation), priority=0)
         ours, theirs = await tx.tuples(
             """
             SELECT to_jsonb(j) - 'id' FROM procrastinate.procrastinate_jobs j

@@ -281,12 +281,12 @@ async def apply(product: Product, files: Mapping[str, str]) -> Answer:
 
 async def ask_and_approve(product: Product) -> Message:
     """Anna asks for an issue and Priya approves it, which makes exactly one; answers the card."""
-    before = len(product.github.calls)
+    before = len(product.github.writes)
     root = await product.slack.say(CHANNEL, by="anna", text=ASK)
     card = await product.slack.reply_to(root)
     await product.slack.click(card, action_id="approve", by="priya")
     assert (await product.slack.reply_to(root, count=2)).text
-    assert len(product.github.calls) == before + 1
+    assert len(product.github.writes) == before + 1
     return card
 
 

@@ -85,5 +85,5 @@ async def standing(scene: Scene) -> dict[str, Any]:
     return {
         **rows,
         "buttons": product.slack.current(scene.waiting).buttons,
-        "effects": len(product.github.calls),
+        "effects": len(product.github.writes),
     }

@@ -43,7 +43,7 @@ async def test_a_request_in_a_terminal_becomes_an_approved_issue(product: Produc
     approval = card["approval_id"]
     own = await vote(product, ben, approval)
     assert (own.status, own.code) == (403, "forbidden")
-    assert product.github.calls == []
+    assert product.github.writes == []
     assert (await vote(product, anna, approval)).status == 200
     late = await vote(product, anna, approval)
     assert (late.status, late.code) == (409, "approval_already_decided")
@@ -53,7 +53,7 @@ async def test_a_request_in_a_terminal_becomes_an_approved_issue(product: Produc
     assert answer["op"]["footer"] == "Scripted model, no AI was used."
     settled = await sent(product, ben, conversation, "Settle")
     assert settled["op"]["outcome"].startswith("Approved by anna")
-    assert len(product.github.calls) == 1
+    assert len(product.github.writes) == 1
     runs = (await product.api("GET", "/api/v1/runs")).body["items"]
     assert [(run["state"], run["requested_by"]["name"]) for run in runs] == [("done", "ben")]
     assert product.slack.calls_of("chat.postMessage") == []

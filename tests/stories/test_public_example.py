@@ -22,7 +22,6 @@ from openloop.testing.story.stage import CHANNEL, REPOSITORY, Stage, environ_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openloop.testing.rigs.github import Call
     from openloop.testing.rigs.openai import RigRequest
     from openloop.testing.rigs.slack import Message
 
@@ -88,23 +87,18 @@ async def test_the_public_example_does_its_work(stage: Played) -> None:
     await slack.say(CHANNEL, by="ben", text="<@U0BOT> summarize and open an issue", thread=root)
     card = await slack.reply_to(root, timeout_seconds=MODEL_SECONDS)
     assert [button.action_id for button in card.buttons] == ["approve", "deny"]
-    assert writes(stage) == []
+    assert stage.github.writes == []
     await slack.click(card, action_id="approve", by="anna")
     answer = await slack.reply_to(root, count=2, timeout_seconds=MODEL_SECONDS)
     assert "https://github.test/acme/platform/issues/1" in answer.text
     assert "Noted (decision): We move to Postgres 16." in answer.text
     assert "Scripted" not in answer.words
-    assert [call.status for call in writes(stage)] == [201]
+    assert [call.status for call in stage.github.writes] == [201]
     asked(stage, root)
     await costs_are_booked_at_our_price(stage)
     await what_is_not_there_is_shown(stage)
     await a_route_without_a_key_says_so(stage)
     every_secret_is_where_it_belongs(stage)
-
-
-def writes(stage: Played) -> list[Call]:
-    """What GitHub was asked to change; who we are and what is there is read at any time."""
-    return [call for call in stage.github.calls if call.method != "GET"]
 
 
 def asked(stage: Played, root: Message) -> None:

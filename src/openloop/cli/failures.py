@@ -29,7 +29,7 @@ class Exit(IntEnum):
     DENIED = 5
     CONFLICT = 6
     UNREACHABLE = 7
-    INTERNAL = 8
+    NOT_COMPARED = 8
     INTERRUPTED = 130
 
 

@@ -49,7 +49,7 @@ def diff(paths: tuple[Path, ...], origin: str, output: Format) -> int:
         if exit_of(error) is not Exit.FAILURE:
             raise
         tell(error, as_json=output == "json")
-        return Exit.INTERNAL
+        return Exit.NOT_COMPARED
 
 
 def _diff(paths: tuple[Path, ...], origin: str, output: Format) -> int:

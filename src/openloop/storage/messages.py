@@ -48,7 +48,7 @@ _UNREAD: LiteralString = """
     SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at,
            EXISTS (SELECT FROM identities i JOIN principals p ON p.id = i.principal_id
                    WHERE i.external_id = actor->>'id' AND i.surface = actor->>'surface'
-                     AND i.tenant IN (actor->>'tenant', '') AND NOT p.active) AS has_left
+                     AND i.tenant IN (actor->>'tenant', '') AND p.left_at IS NOT NULL) AS has_left
     FROM messages WHERE conversation_id = %(id)s AND read_at IS NULL
 """
 

@@ -99,7 +99,7 @@ def compile_schema(parameters: Mapping[str, object]) -> Draft202012Validator:
 
 
 def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with every object in it closed to properties that it does not name."""
+    """The schema with its objects, also those in properties and lists, closed to what they do not name."""
     closed = dict(schema)
     if "properties" in closed or closed.get("type") == "object":
         properties: Mapping[str, Any] = closed.get("properties", {})

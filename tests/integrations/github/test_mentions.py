@@ -120,4 +120,4 @@ def test_no_text_takes_long(piece: str) -> None:
     mentions.mentions(text, "bot")
     mentions.command_in(text)
     visible(text)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2  # quadratic would be a minute

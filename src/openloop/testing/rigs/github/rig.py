@@ -100,6 +100,11 @@ class GitHubRig:
         """Requests for paths that this fake does not know."""
         return [call for call in self.calls if call.operation is None]
 
+    @property
+    def writes(self) -> list[Call]:
+        """The calls that asked for a change; who we are and what is there is read at any time."""
+        return [call for call in self.calls if call.method != "GET"]
+
     def made(self, operation: str) -> list[Call]:
         """The calls of one operation, such as `POST /repos/{owner}/{repo}/issues`."""
         return [call for call in self.calls if call.operation == operation]
