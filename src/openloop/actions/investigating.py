@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openloop.domain.manifest_agent import watch_word
+from openloop.domain.task import INVESTIGATE
 from openloop.storage import investigations
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _question(repo: str, build: FailedBuild) -> str:
     """Our own words; of the platform's only what cannot hold any."""
     where = f" on branch {build.branch}" if _PLAIN_NAME.fullmatch(build.branch) else ""
     return (
-        f"The build of commit {build.commit}{where} in {repo} failed. Find out why, with `investigate` "
+        f"{INVESTIGATE}: The build of commit {build.commit}{where} in {repo} failed. Find out why, with `investigate` "
         f"(repo {repo}, ref {build.commit}), and say what it is, how that is known, who could look at "
         "it and what would repair it."
     )

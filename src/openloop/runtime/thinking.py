@@ -18,6 +18,7 @@ from openloop.domain.model import ModelMessage, ModelRequest
 from openloop.domain.run import RunState
 from openloop.domain.step import StepKind
 from openloop.domain.surface import Receipt, SetStatus
+from openloop.domain.task import task_of
 from openloop.models.errors import ModelFailure, ModelWarming
 from openloop.plugin import ShowsProgress
 from openloop.runtime import budgeting, disclosing, elsewhere, gate, inquiry
@@ -138,12 +139,8 @@ async def _not_begun(
 
 
 def choose_model(agent: AgentManifest, surface: str, request: str) -> str:
-    """The first route that matches, else the default; a pure rule, decided before the first call.
-
-    The kind of a task is said explicitly, as the first word and a colon (`code: ...`).
-    """
-    said, colon, _ = request.lstrip().partition(":")
-    task = said.strip().lower() if colon and len(said.split()) == 1 else None
+    """The first route that matches, else the default; a pure rule, decided before the first call."""
+    task = task_of(request)
     for route in agent.spec.model_policy.routes:
         wanted = route.match
         if wanted.task is not None and wanted.task != task:

@@ -114,14 +114,24 @@ async def _idle(kit: Kit, work: Work) -> bool:
 
     A stop that came too late voids what was said before it.
     """
-    stops = [index for index, message in enumerate(work.unread) if is_stop(message.text)]
-    if stops:
-        await claims.discard(kit.database, work, work.unread[stops[-1]])
+    stop = await _last_stop(kit, work)
+    if stop is not None:
+        await claims.discard(kit.database, work, stop)
         return False
     if work.unread:
         await claims.open_next(kit.database, work, work.unread[0])
         return False
     return await claims.release(kit.database, work.claim)
+
+
+async def _last_stop(kit: Kit, work: Work) -> Message | None:
+    """The last stop that somebody said who may; anybody else's voids nothing."""
+    stops = [message for message in work.unread if is_stop(message.text)]
+    surface = kit.surfaces.get(work.conversation.surface)
+    if not stops or surface is None:
+        return None
+    said, _ = await people.sort_messages(surface, work, stops)
+    return said[-1] if said else None
 
 
 def _since_it_was_asked(run: Run, fresh: list[Message]) -> list[Message]:

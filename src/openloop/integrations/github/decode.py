@@ -17,6 +17,7 @@ from openloop.domain.typed import typed_in_markdown
 from openloop.integrations.github import mentions
 from openloop.integrations.github.actors import place_of, sender_of
 from openloop.integrations.github.hidden import visible
+from openloop.integrations.github.marker import key_of
 from openloop.integrations.github.names import InvalidName, RepoName, checked_number
 from openloop.integrations.github.payloads import (
     id_at,
@@ -206,7 +207,7 @@ def _comment(
             occurred_at=None,
             fragment=fragment,
         )
-    if told.action != "created":
+    if told.action != "created" or _is_of_an_agent(body):
         return None
     command = mentions.command_in(body)
     if command is not None:
@@ -266,7 +267,7 @@ def _mention(
     title: str = "",
 ) -> Inbound | None:
     login = told.own.mentioned_as
-    if not mentions.mentions(body, login):
+    if _is_of_an_agent(body) or not mentions.mentions(body, login):
         return None
     said = mentions.without_leading_mention(visible(body), login)
     return told.inbound(
@@ -392,7 +393,7 @@ def _build(told: Told, thing: Json, *, source: str, is_fork: bool) -> Inbound | 
         return None
     if not thing_id or not _SHA.fullmatch(commit):
         return None
-    pulls = tuple(n for pull in parts_at(thing, "pull_requests") if (n := id_at(pull, "number")))
+    pulls = tuple(n for pull in parts_at(thing, "pull_requests") if (n := _own_number(told, pull)))
     build = FailedBuild(
         source="check_suite" if source == "check_suite" else "workflow_run",
         id=str(thing_id),
@@ -426,6 +427,20 @@ _EVENTS: dict[str, Callable[[Told], Inbound | None]] = {
 
 def _is_pull(payload: Json) -> bool:
     return is_given(payload, "pull_request") or is_given(payload, "issue", "pull_request")
+
+
+def _is_of_an_agent(body: str) -> bool:
+    """Whether an agent wrote it, of this installation or of another one under a person's token."""
+    return key_of(body) is not None
+
+
+def _own_number(told: Told, pull: Json) -> int:
+    """The number of a pull request, 0 where it goes into another repository.
+
+    Anybody can open one from our branch to a fork of theirs, under a number of their choice, and
+    GitHub names it beside our builds.
+    """
+    return id_at(pull, "number") if id_at(pull, "base", "repo", "id") == told.repo_id else 0
 
 
 def _is_by_sender(told: Told, thing: Json) -> bool:

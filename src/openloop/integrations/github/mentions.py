@@ -33,6 +33,8 @@ COMMANDS = {
 _MENTION = re.compile(
     r"(?<![A-Za-z0-9_`/@.-])@([A-Za-z0-9](?:-?[A-Za-z0-9]){0,38})(?![A-Za-z0-9_/-])"
 )
+# Rather too much than too little: for what we say ourselves.
+_CALL = re.compile(r"@([A-Za-z0-9][A-Za-z0-9_/-]*)")
 _COMMAND = re.compile(r"/([a-z-]{1,20}) {1,4}([A-Za-z0-9_-]{8,128})")
 _STOP = re.compile(r"/(?:stop|cancel)")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
@@ -60,7 +62,7 @@ def mentions(text: str, login: str) -> bool:
 
 
 def mentioned_in(text: str) -> Iterator[str]:
-    """Every login that the text mentions, as often as it does."""
+    """Every login that the text speaks to, as often as it does; quotations speak to nobody."""
     quotations = 0
     for token in parser().parse(text.replace("\r\n", "\n")):
         if token.type in {"blockquote_open", "blockquote_close"}:
@@ -68,6 +70,14 @@ def mentioned_in(text: str) -> Iterator[str]:
         elif token.type == "inline" and token.children and not quotations:
             for piece in _spoken(token.children):
                 yield from (found[1] for found in _MENTION.finditer(piece))
+
+
+def called_in(text: str) -> Iterator[str]:
+    """Everybody whom GitHub may tell of the text: people and teams, those in quotations as well."""
+    for token in parser().parse(text):
+        if token.type == "inline":
+            for piece in _spoken(token.children or ()):
+                yield from (found[1] for found in _CALL.finditer(piece))
 
 
 def has_markup(text: str) -> bool:
@@ -150,10 +160,10 @@ def _only_line(text: str) -> str:
     found: list[str] = []
     quoted = False
     for line in text.replace("\r\n", "\n").split("\n"):
-        if not line.strip():
+        if not line.strip(" \t"):
             quoted = False
         elif _QUOTE.match(line):
             quoted = True
         elif not quoted:
-            found.append(line.rstrip())
+            found.append(line.rstrip(" \t"))
     return found[0] if len(found) == 1 else ""

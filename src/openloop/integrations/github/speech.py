@@ -1,9 +1,9 @@
 """What an agent says, as Markdown that GitHub shows and that does nothing else.
 
 GitHub reads our text as its own Markdown, so what must not happen is taken out of the text: names
-that nobody is to be called by, HTML, and pictures, which GitHub would fetch. Code stays as it is,
-since nothing in it is live. Whether that worked is looked at with a parser, and what is still live
-then is made plain without mercy.
+that nobody is to be called by, HTML, pictures, which GitHub would fetch, and lines that are commands
+to other programs. Code stays as it is but for such lines, since nothing else in it is live. Whether
+that worked is looked at with a parser, and what is still live then is made plain without mercy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from openloop.integrations.github.mentions import has_markup, mentioned_in, takes_long
+from openloop.integrations.github.mentions import called_in, has_markup, takes_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -28,6 +28,11 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!https?://[^\s<>]*>)")
 # An entity that stands for an @ calls people as well.
 _ENTITY = re.compile(r"&(?=#|commat;)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Programs that listen for commands look at the beginnings of lines, and at no Markdown. A path has
+# another slash.
+_COMMAND = re.compile(r"^([ \t]*)/(?=[A-Za-z][\w-]*(?:[ \t]|$))", re.MULTILINE)
+# To GitHub, not to our parser, a footnote begins in the middle of a paragraph and ends what was open.
+_FOOTNOTE = re.compile(r"[ \t>*+.)0-9-]*\[\^[^\]]*\]:")
 _WIDE_AT = "\uff20"
 _WIDE_LESS = "\uff1c"
 _UNSEEN = "\u200b"
@@ -86,7 +91,8 @@ def _quiet(text: str, live: frozenset[str]) -> str:
         without = _TAG.sub("&lt;", without).replace("![", "!\\[")
         return _without_mentions(without, live)
 
-    return "\n".join(_outside_code(text.split("\n"), muted))
+    quiet = "\n".join(_outside_code(text.split("\n"), muted))
+    return _COMMAND.sub(rf"\1{_UNSEEN}/", quiet)
 
 
 def _surely_quiet(part: str, live: frozenset[str]) -> str:
@@ -94,7 +100,7 @@ def _surely_quiet(part: str, live: frozenset[str]) -> str:
     if (
         takes_long(part)
         or has_markup(part)
-        or any(name.lower() not in live for name in mentioned_in(part))
+        or any(name.lower() not in live for name in called_in(part))
     ):
         part = _ENTITY.sub("&amp;", part)
         return part.replace("@", _WIDE_AT).replace("<", _WIDE_LESS).replace("![", "[")
@@ -122,6 +128,9 @@ def _outside_code(lines: list[str], change: Callable[[str], str]) -> Iterator[st
             spoken = []
             yield line
         else:
+            if _FOOTNOTE.match(line):
+                yield from _changed(spoken, change)
+                spoken = []
             spoken.append(line)
         fence = after
     yield from _changed(spoken, change)
