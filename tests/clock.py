@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import psycopg
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Clock:
@@ -28,6 +32,10 @@ class Clock:
             self._replace, f"SELECT clock_timestamp() + make_interval(secs => {seconds})"
         )
 
+    async def stop(self, at: datetime) -> None:
+        """Let it be exactly this time from now on."""
+        await asyncio.to_thread(self._replace, f"SELECT timestamptz '{at.isoformat()}'")
+
     def rewind(self) -> None:
         """Begin anew, for another example in the same database."""
         self._offset = timedelta()
@@ -41,5 +49,5 @@ class Clock:
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             connection.execute(
                 "CREATE OR REPLACE FUNCTION openloop.now() RETURNS timestamptz "  # pyright: ignore[reportCallIssue, reportArgumentType]
-                f"LANGUAGE sql VOLATILE AS '{body}'"
+                f"LANGUAGE sql VOLATILE AS $${body}$$"
             )

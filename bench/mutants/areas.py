@@ -59,6 +59,9 @@ ABOUT: Mapping[str, tuple[str, ...]] = {
         *("approval", "quorum", "vote", "editing", "breaking", "batches", "room", "twins"),
         *("people", "targets"),
     ),
-    "budgets": ("budget", "limits", "charges", "extensions", "tight"),
+    "budgets": (
+        *("budget", "limits", "charge", "extensions", "extending", "tight", "model_calls"),
+        *("account_rows", "usage_rows"),
+    ),
 }
 """Words in the names of files whose tests are played first: they are about this very area."""

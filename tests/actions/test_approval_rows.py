@@ -12,8 +12,9 @@ from openloop.actions.buttons import hash_token
 from openloop.domain.approval import ApprovalState
 from openloop.domain.errors import NotFound
 from openloop.domain.ids import ApprovalId, PrincipalId, RunId, new_id
-from openloop.storage import approvals, cards
-from tests.make import NOON
+from openloop.domain.surface import Say, Settle
+from openloop.storage import approvals, cards, outbox, principals
+from tests.make import NOON, as_json
 
 if TYPE_CHECKING:
     from openloop.domain.approval import Approval
@@ -119,13 +120,7 @@ async def test_votes_are_those_of_their_approval_the_oldest_first(
 
 
 async def decided(tx: Transaction, approval: Approval, **how: Any) -> bool:
-    given: dict[str, Any] = {
-        "before": PENDING,
-        "after": APPROVED,
-        "by": SOMEBODY,
-        "at": NOON,
-        "reason": "why",
-    }
+    given: dict[str, Any] = {"before": PENDING, "after": APPROVED, "by": SOMEBODY, "at": NOON}
     return await approvals.save_decision(tx, approval.id, **{**given, **how})
 
 
@@ -138,7 +133,7 @@ async def test_a_decision_is_written_once_where_it_was_read(
         beside = await row(tx, other.id)
         assert not await decided(tx, one, by=by, round=2)
         assert not await decided(tx, one, by=by, before=ApprovalState.UNKNOWN)
-        assert await decided(tx, one, by=by)
+        assert await decided(tx, one, by=by, reason="why")
         assert not await decided(tx, one, by=by)
         found = await approvals.get(tx, one.id)
         assert (found.state, found.decided_by, found.reason) == (APPROVED, by, "why")
@@ -150,19 +145,44 @@ async def test_a_decision_is_written_once_where_it_was_read(
         assert not await decided(tx, other, by=by)
 
 
+@pytest.mark.parametrize(("noted", "hours"), [({"expires_hours": 5}, 5), ({}, 72)])
 async def test_what_is_unknown_is_decided_at_any_time_and_gets_its_time_anew(
-    stage: Stage, two: tuple[Approval, Approval], clock: Clock
+    stage: Stage,
+    two: tuple[Approval, Approval],
+    clock: Clock,
+    noted: dict[str, object],
+    hours: int,
 ) -> None:
+    """As long as its row says that it might wait; those of long ago say nothing."""
     one, _ = two
     by = (await stage.principal("anna")).id
-    waits = one.expires_at - one.asked_at
     async with stage.tx() as tx:
         await set_state(tx, ApprovalState.UNKNOWN)
-    await clock.advance(seconds=(waits * 2).total_seconds())
+        await tx.run("UPDATE approvals SET preconditions = %(noted)s", {"noted": as_json(noted)})
+    await clock.advance(seconds=2 * (one.expires_at - one.asked_at).total_seconds())
     async with stage.tx() as tx:
         assert await decided(tx, one, by=by, before=ApprovalState.UNKNOWN)
         found = await approvals.get(tx, one.id)
-        assert abs(found.expires_at - await tx.now() - waits) < SOON
+        assert abs(found.expires_at - await tx.now() - timedelta(hours=hours)) < SOON
+        assert found.reason == ""
+
+
+async def test_what_expires_now_is_open_no_more(
+    stage: Stage, two: tuple[Approval, Approval], clock: Clock
+) -> None:
+    one, other = two
+    people = [(await stage.principal("anna")).id]
+    async with stage.tx() as tx:
+        await tx.run("UPDATE approvals SET expires_at = %(at)s", {"at": one.expires_at})
+        await approvals.set_shown(tx, one.id, parked="", card_id=None, told=people)
+    await clock.stop(one.expires_at)
+    async with stage.tx() as tx:
+        assert not await decided(tx, one, by=people[0])
+        assert not await approvals.save_edit(tx, one, one, hash_token("new"))
+        assert await approvals.count_open(tx, people) == {}
+        assert await approvals.find_same(tx, one.hash, but_of=other.run_id) is None
+        await set_state(tx, APPROVED)
+        assert not await approvals.consume(tx, one)
 
 
 async def test_a_state_moves_from_where_it_may_be_and_keeps_what_is_not_said(
@@ -375,6 +395,10 @@ async def test_a_card_is_what_was_drawn_of_it_last(
             drawn = await cards.find_drawn(tx, each.id)
             assert drawn is not None
             assert drawn.approval == str(each.id)
+            settled = Settle(message_id="", approval=drawn.approval, card=each.card, outcome="Done")
+            for op in (settled, Say(markdown="It is done.")):
+                await outbox.put(tx, stage.workspace, each.conversation_id, op, approval_id=each.id)
+            assert await cards.find_drawn(tx, each.id) == settled
         assert await cards.find_drawn(tx, new_id()) is None
         await tx.run(
             "UPDATE outbox SET state = 'dropped' WHERE approval_id = %(id)s", {"id": one.id}
@@ -403,3 +427,8 @@ async def test_people_are_mentioned_by_their_ids_on_the_surface(stage: Stage) ->
         assert await cards.list_addresses(tx, [anna], surface="slack") == ["U0ANNA"]
         assert await cards.list_addresses(tx, [anna], surface="github") == []
         assert await cards.list_addresses(tx, [priya, anna], surface="slack", limit=1) == ["U0ANNA"]
+        for n in range(20):
+            await principals.set_identity(
+                tx, stage.workspace, anna, surface="slack", tenant="", external_id=f"U0ANNA{n}"
+            )
+        assert len(await cards.list_addresses(tx, [anna], surface="slack")) == 20

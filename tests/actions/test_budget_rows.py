@@ -295,3 +295,13 @@ async def test_a_reservation_is_kept_for_ten_minutes(
     async with stage.tx() as tx:
         found = [id for id, _ in await budgets.list_lapsed(tx, limit=9)]
     assert found == ([begun.reservation_id] if minutes > 10 else [])
+
+
+async def test_a_lease_lasts_until_its_last_instant(stage: Stage, clock: Clock) -> None:
+    [work] = await claimed(stage, 1)
+    await begin(stage, work, make.limits())
+    async with stage.tx() as tx:
+        ends_at = await tx.value("SELECT lease_until FROM reservations")
+    await clock.stop(at=ends_at)
+    async with stage.tx() as tx:
+        assert await budgets.list_lapsed(tx, limit=9) == []

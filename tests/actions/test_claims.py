@@ -190,6 +190,24 @@ async def test_a_stop_that_comes_too_late_does_not_stop_the_next_run(stage: Stag
     ]
 
 
+async def test_a_guests_stop_voids_nothing_that_came_too_late(stage: Stage) -> None:
+    ref = await stage.mention("first")
+    stage.surface.kinds["U0GUEST"] = "guest"
+
+    async def stop(request: object) -> None:
+        stage.models.before = None
+        await stage.say("second", addressed="followup")
+        await stage.say("stop", addressed="followup", by="guest")
+
+    stage.models.before = stop
+    await stage.work(ref)
+
+    assert [(run.request, run.state) for run in await stage.runs()] == [
+        ("second", RunState.DONE),
+        ("first", RunState.DONE),
+    ]
+
+
 async def test_nor_if_the_next_run_is_queued_already(stage: Stage) -> None:
     ref = await stage.mention("first")
 

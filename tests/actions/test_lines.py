@@ -100,6 +100,62 @@ async def test_a_run_that_waits_for_its_place_says_so_once_and_keeps_its_turn(st
     assert await take(stage, second) is not None
 
 
+async def test_where_everybody_can_speak_a_line_says_nothing(stage: Stage) -> None:
+    """Who asked is looked up by whoever lets the run in: until then nobody is answered."""
+    await limited(stage, agent=1)
+    first, second = await mentions(stage, 2)
+    assert await take(stage, first) is not None
+    asked = claims.take(
+        stage.database,
+        stage.configuration,
+        second,
+        worker=new_id(),
+        silent_on=frozenset({"slack"}),
+    )
+    assert await asked is None
+    assert await stage.outbox(second) == []
+
+
+async def test_a_stop_of_somebody_who_may_not_lets_nobody_in(stage: Stage) -> None:
+    await limited(stage, agent=1)
+    first, second = await mentions(stage, 2)
+    at_work = await take(stage, first)
+    assert at_work is not None
+    stage.surface.kinds["U0GUEST"] = "guest"
+    async with stage.tx() as tx:
+        root = (await conversations.get(tx, second.id)).root
+    await stage.take(make.inbound("stop", root=root, by="guest", addressed="followup"))
+
+    await stage.work(second)
+
+    assert stage.models.requests == []
+    assert (await stage.run_of(second)).state is RunState.QUEUED
+    assert await stage.unread(second) != []
+    assert await let_go(stage, at_work) == [second]
+    assert await take(stage, second) is not None
+
+
+async def test_a_run_that_follows_another_one_overtakes_nobody(stage: Stage) -> None:
+    await limited(stage, agent=1)
+    [first] = await mentions(stage, 1)
+    async with stage.tx() as tx:
+        root = (await conversations.get(tx, first.id)).root
+    others: list[ConversationRef] = []
+
+    async def say_more(request: object) -> None:
+        stage.models.before = None
+        others.extend(await mentions(stage, 1))
+        assert await take(stage, others[0]) is None
+        await stage.take(make.inbound("second", root=root))
+
+    stage.models.before = say_more
+    await stage.work(first)
+    await until(lambda: len(stage.surface.said) == 3)
+
+    asked = [request.messages[-1].content for request in stage.models.requests]
+    assert ["second" in text for text in asked] == [False, False, True]
+
+
 async def test_what_people_wait_for_goes_before_work_in_bulk(stage: Stage) -> None:
     await limited(stage, agent=1)
     [first] = await mentions(stage, 1)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import pytest
 
-from openloop.actions.model_calls import BudgetExhausted, BudgetTaken
+from openloop.actions.model_calls import BudgetExhausted, BudgetTaken, HeldBack
+from openloop.domain.audit import SYSTEM
 from openloop.domain.budget import Limit
+from openloop.domain.pause import PauseScope
+from openloop.storage import pauses
 from tests import make
 from tests.actions.money import FACTS, answer, begin, claimed, used
 
@@ -145,16 +148,32 @@ async def test_what_an_approval_has_added_can_be_spent(stage: Stage) -> None:
     assert begun.max_tokens == 1000
 
 
-async def test_a_step_that_is_on_record_stays_as_it_is(stage: Stage) -> None:
+@pytest.mark.parametrize("what", ["state = 'finished'", "kind = 'tool'"])
+async def test_a_step_that_is_on_record_stays_as_it_is(stage: Stage, what: LiteralString) -> None:
     [work] = await claimed(stage, 1)
     await begin(stage, work, limits())
     async with stage.tx() as tx:
-        await tx.run("UPDATE steps SET state = 'finished', epoch = 77 WHERE kind = 'model'")
+        await tx.run(f"UPDATE steps SET {what}, epoch = 77 WHERE kind = 'model'")  # noqa: S608
     await stage.lapse(work.claim.ref)
     again = await stage.claim(work.claim.ref)
     await begin(stage, again, limits())
     async with stage.tx() as tx:
-        assert await tx.value("SELECT epoch FROM steps WHERE kind = 'model'") == 77
+        assert await tx.value("SELECT epoch FROM steps WHERE seq = 1") == 77
+
+
+@pytest.mark.parametrize("scope", [PauseScope.AGENT, PauseScope.WORKSPACE])
+async def test_in_a_pause_nothing_is_set_aside(stage: Stage, scope: PauseScope) -> None:
+    [work] = await claimed(stage, 1)
+    assert work.run is not None
+    subject = work.run.agent_id if scope is PauseScope.AGENT else stage.workspace
+    async with stage.tx() as tx:
+        await pauses.put(
+            tx, stage.workspace, scope=scope, subject=subject, reason="stop", by=SYSTEM
+        )
+    with pytest.raises(HeldBack):
+        await begin(stage, work, limits())
+    assert await stage.count("reservations") == 0
+    assert {row.reserved_tokens for row in (await stage.budgets()).values()} == {0}
 
 
 async def test_a_row_keeps_the_limit_that_it_was_last_used_under(stage: Stage) -> None:

@@ -173,13 +173,23 @@ async def test_a_commit_that_fails_brings_the_same_again(world: World, desk: Des
     assert await desk.look() == ["one", "two"]
 
 
-async def test_a_payload_that_is_gone_is_a_gap_and_no_end(world: World, desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Raw(body=b"{}", status=404), id="gone"),
+        pytest.param(Raw(body=b"[]", status=200), id="of no shape that we know"),
+        pytest.param(Raw(body=b" " * 5_000_001, status=200), id="too large"),
+    ],
+)
+async def test_a_payload_that_is_not_to_be_had_is_a_gap_and_no_end(
+    world: World, desk: Desk, answer: Raw
+) -> None:
     world.says("@openloop one")
     world.says("@openloop two")
     first = world.app.deliveries[0]
     world.rig.faults.fail(
         GET_DELIVERY,
-        with_=Raw(body=b"{}", status=404),
+        with_=answer,
         when=lambda asked: asked["delivery_id"] == str(first.id),
     )
     assert await desk.look() == ["two"]

@@ -176,7 +176,7 @@ async def test_a_run_acts_for_so_many_people_and_for_nobody_beyond(
     stage: Stage, people: int
 ) -> None:
     work = await waiting(stage)
-    await _say_more(stage, by=[f"U0PERSON{each}" for each in range(people - 1)])
+    await say_more(stage, by=[f"U0PERSON{each}" for each in range(people - 1)])
     known = await facts_of(stage, work)
     assert len(known.requesters) == (people if people == inquiry.MOST_REQUESTERS else 0)
     assert inquiry.MOST_REQUESTERS == 20
@@ -185,13 +185,13 @@ async def test_a_run_acts_for_so_many_people_and_for_nobody_beyond(
 @pytest.mark.parametrize("said", [requesters.MOST, requesters.MOST + 1])
 async def test_a_run_in_which_too_much_was_said_acts_for_nobody(stage: Stage, said: int) -> None:
     work = await waiting(stage)
-    await _say_more(stage, by=["U0BEN"] * (said - 1))
+    await say_more(stage, by=["U0BEN"] * (said - 1))
     known = await facts_of(stage, work)
     assert len(known.requesters) == (1 if said == requesters.MOST else 0)
     assert requesters.MOST == 100
 
 
-async def _say_more(stage: Stage, *, by: Sequence[str]) -> None:
+async def say_more(stage: Stage, *, by: Sequence[str]) -> None:
     """So many more messages of the run, as if they had been said and read."""
     async with stage.tx() as tx:
         columns = await tx.value(

@@ -69,19 +69,41 @@ class Work:
 
 
 async def take(
-    database: Database, configuration: Configuration, ref: ConversationRef, *, worker: UUID
+    database: Database,
+    configuration: Configuration,
+    ref: ConversationRef,
+    *,
+    worker: UUID,
+    silent_on: frozenset[str] = frozenset(),
 ) -> Work | None:
-    """Claim a conversation and read its state; None where somebody holds it or nothing is due."""
+    """Claim a conversation and read its state; None where somebody holds it or nothing is due.
+
+    On the surfaces of `silent_on` nothing is said to somebody whose rights were not looked up yet.
+    """
     async with database.transaction(ref.workspace) as tx:
         claimed = await conversations.claim(tx, ref, worker=worker)
         if claimed is None:
             return None
         claim, conversation = claimed
         work = await _read(tx, configuration, claim, conversation)
-        return work if await _is_let_in(tx, work) else None
+        return work if await _is_let_in(tx, work, silent_on=silent_on) else None
 
 
-async def _is_let_in(tx: Transaction, work: Work) -> bool:
+async def keeps_its_place(
+    database: Database, work: Work, *, silent_on: frozenset[str] = frozenset()
+) -> bool:
+    """False where a run that has not begun has to wait in line after all: then it was let go.
+
+    It was let in because somebody wanted to stop it who may not, or it is another one by now.
+    """
+    if work.run is None or work.run.state is not RunState.QUEUED or not most_of(work):
+        return True
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        return await _is_let_in(tx, work, silent_on=silent_on)
+
+
+async def _is_let_in(tx: Transaction, work: Work, *, silent_on: frozenset[str]) -> bool:
     """False where the run has to wait in line: then the conversation was let go.
 
     Whoever wants it to stop is heard at once: that needs no place.
@@ -96,7 +118,7 @@ async def _is_let_in(tx: Transaction, work: Work) -> bool:
             await lines.leave(tx, work.conversation.id)
         return True
     await lines.stand(tx, work.claim, run, line)
-    if not in_line:
+    if not in_line and work.conversation.surface not in silent_on:
         whose = "this agent" if line == "agent" else "this workspace"
         status = SetStatus(text=f"waits for another run of {whose} to end", state="waiting")
         await outbox.add(tx, work.workspace, work.conversation.id, status, run_id=run.id)

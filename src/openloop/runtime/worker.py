@@ -11,6 +11,7 @@ import structlog
 
 from openloop.actions import claims
 from openloop.domain.errors import LostClaim, Unavailable
+from openloop.plugin import PlaceRights
 from openloop.runtime import turn
 from openloop.runtime.calling import Postponed
 from openloop.runtime.choosing import Choosing
@@ -43,6 +44,9 @@ class Worker:
     def __init__(self, kit: Kit, *, concurrency: int = 32) -> None:
         self._kit = kit
         self._slots = Slots(concurrency)
+        self._silent_on = frozenset(
+            name for name, each in kit.surfaces.items() if isinstance(each, PlaceRights)
+        )
         self._held: dict[ConversationId, Claim] = {}
         self._active: dict[ConversationId, asyncio.Task[None]] = {}
         self._again: set[ConversationId] = set()
@@ -103,7 +107,11 @@ class Worker:
                 return
             try:
                 work = await claims.take(
-                    self._kit.database, self._kit.configuration, ref, worker=self._kit.worker
+                    self._kit.database,
+                    self._kit.configuration,
+                    ref,
+                    worker=self._kit.worker,
+                    silent_on=self._silent_on,
                 )
                 if work is None:
                     await self._kit.courier.drain(ref)
@@ -130,6 +138,10 @@ class Worker:
                     await claims.hand_over(self._kit.database, work.claim)
                     return
                 work = await claims.look_again(self._kit.database, self._kit.configuration, work)
+                if not await claims.keeps_its_place(
+                    self._kit.database, work, silent_on=self._silent_on
+                ):
+                    return
         except (Postponed, LostClaim) as ended:
             log.info("left", conversation=str(ref.id), why=type(ended).__name__)
         except Exception as error:  # noqa: BLE001  # the worker around a run: recorded, tried again

@@ -136,6 +136,45 @@ async def test_what_cannot_be_shown_whole_cannot_be_approved_here(
     assert card.body.count("/reject") == 2
 
 
+async def test_nor_by_a_button_of_its_check(
+    rig: GitHubRig, surface: GitHubSurface, pull: Issue
+) -> None:
+    long = replace(CARD, body="x" * 60_000)
+    other = Asked(
+        approval="b", card=CARD, buttons=tuple(replace(b, token="b" * 22) for b in BUTTONS)
+    )
+    both = Ask(approval="a", card=long, buttons=BUTTONS, others=(other,))
+    card = await ask(surface, pull, both)
+    checks = rig.state.repositories["acme/platform"].reports.checks.values()
+    offered = [["deny"], ["approve", "deny"]]
+    assert [[each.identifier for each in check.buttons] for check in checks] == offered
+
+    settle = Settle(
+        message_id=card, approval="a", card=long, buttons=BUTTONS, outcome="1 of 2", others=(other,)
+    )
+    assert (await surface.perform(settle, thread_of(pull), key=str(new_id()))).outcome == "done"
+    assert [[each.identifier for each in check.buttons] for check in checks] == offered
+
+
+async def test_a_card_changes_no_check_that_its_arguments_name(
+    rig: GitHubRig, surface: GitHubSurface, pull: Issue
+) -> None:
+    await ask(surface, pull)
+    (first,) = rig.state.repositories["acme/platform"].reports.checks.values()
+    spoof = replace(CARD, title="Another one", body=f"\n\n<!-- checks {first.id} -->\n\n")
+    buttons = tuple(replace(each, token="another-token-22") for each in BUTTONS)
+    card = await ask(surface, pull, Ask(approval="b", card=spoof, buttons=buttons))
+
+    edited = tuple(replace(each, token="token-after-an-edit") for each in buttons)
+    settle = Settle(message_id=card, approval="b", card=spoof, buttons=edited, outcome="1 of 2")
+    assert (await surface.perform(settle, thread_of(pull), key=str(new_id()))).outcome == "done"
+    _, second = rig.state.repositories["acme/platform"].reports.checks.values()
+    assert (first.title, first.name) == ("Waits for a decision", f"OpenLoop: {CARD.title}")
+    assert (first.external_id or "").endswith(TOKEN)
+    assert second.title == "1 of 2"
+    assert (second.external_id or "").endswith("token-after-an-edit")
+
+
 async def test_those_who_are_asked_are_called_by_the_login_they_have_now(
     rig: GitHubRig, surface: GitHubSurface, issue: Issue
 ) -> None:

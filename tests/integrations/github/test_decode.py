@@ -94,6 +94,33 @@ def test_an_edit_wakes_nobody() -> None:
     assert told("issue_comment", comment("/approve a-token-0") | {"action": "edited"}) is None
 
 
+@pytest.mark.parametrize("body", ["@openloop why?", "/approve a-token-0", "/stop"])
+def test_what_another_agent_says_under_a_persons_token_wakes_nobody(body: str) -> None:
+    marked = f"{body}\n\n<!-- openloop:0192-key:say:0 -->"
+    assert told("issue_comment", comment(body)) is not None
+    assert told("issue_comment", comment(marked)) is None
+    opened = {"action": "opened", "repository": REPOSITORY, "sender": ANNA}
+    assert told("issues", opened | {"issue": ISSUE | {"user": ANNA, "body": marked}}) is None
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\u2003", "\x0b"])
+def test_a_quotation_goes_on_over_a_line_that_only_looks_empty(blank: str) -> None:
+    assert told("issue_comment", comment(f"> as said\n{blank}\n/approve a-token-0")) is None
+
+
+def test_a_build_is_answered_in_no_thread_that_a_stranger_chose() -> None:
+    def pull(number: int, repo_id: int) -> dict[str, Any]:
+        return {"number": number, "base": {"repo": {"id": repo_id}}}
+
+    suite = {"id": 3, "head_sha": SHA, "head_branch": "main", "conclusion": "failure"}
+    payload: dict[str, Any] = {"action": "completed", "repository": REPOSITORY, "sender": ANNA}
+    payload["check_suite"] = suite | {"pull_requests": [pull(1, 666), pull(42, 7), {"number": 2}]}
+    event = told("check_suite", payload)
+    assert event is not None
+    assert event.build is not None
+    assert event.build.pulls == (42,)
+
+
 def test_a_command_is_a_choice_and_names_the_comment() -> None:
     event = told("issue_comment", comment("/reject a-token-0"))
     assert event is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openloop.integrations.github import speech
-from openloop.integrations.github.mentions import has_markup, mentioned_in
+from openloop.integrations.github.mentions import called_in, has_markup, mentioned_in
 
 PIECES = [
     "@anna", "@acme/maintainers", "`", "```", "~~~", "\n", "\n\n", "    ", "> ", "- ", "<b>", "</b>",
@@ -21,7 +23,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 def test_nothing_that_is_said_is_live(pieces: list[str]) -> None:
     for part in speech.say("".join(pieces)):
-        assert [*mentioned_in(part)] == []
+        assert [*called_in(part)] == []
         assert not has_markup(part)
 
 
@@ -32,6 +34,31 @@ def test_no_part_is_too_long_and_no_word_is_lost(pieces: list[str], most: int) -
     parts = speech.split(text, most=most)
     assert all(len(part) <= most for part in parts)
     assert sum(part.count("word") for part in parts) == text.count("word")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> a ```\n>\n> @mallory ```",
+        "| h | i |\n|---|---|\n| a ` | @acme/everyone ` |",
+        "1. a `\n2. @acme/everyone `",
+        "# a `\n@mallory_ `",
+        "a ` [^1]\n[^1]: @mallory `",
+        "> a ` [^1]\n> [^note]: @acme/everyone `",
+    ],
+)
+def test_nobody_is_called_by_what_only_looks_like_code(text: str) -> None:
+    assert not re.search(r"@\w", "".join(speech.say(text)))
+
+
+def test_no_line_is_a_command_to_another_program() -> None:
+    (said,) = speech.say("/lgtm\n  /merge now\n```\n/hold\n```\nin /tmp\n/usr/bin/env\n/9")
+    assert not re.search(r"^\s*/(lgtm|merge|hold)", said, re.MULTILINE)
+    assert (
+        said.replace("\u200b", "")
+        == "/lgtm\n  /merge now\n```\n/hold\n```\nin /tmp\n/usr/bin/env\n/9"
+    )
+    assert "\n/usr/bin/env\n/9" in said
 
 
 def test_code_stays_as_it_is_and_the_listed_may_be_called() -> None:

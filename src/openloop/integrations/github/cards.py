@@ -8,7 +8,7 @@ GitHub cannot tell people from ourselves (a personal token), a card says where t
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openloop.integrations.github import speech
@@ -44,6 +44,16 @@ def settled(op: Settle, votes: Votes) -> str:
     return _cards(op.asked, votes, more=op.more, live=())
 
 
+def decidable(op: Ask | Settle, votes: Votes) -> tuple[Asked, ...]:
+    """The calls of a card, each with the buttons that it has here: what nobody can read as a whole
+    may be rejected, and nothing else.
+    """
+    return tuple(
+        each if whole else replace(each, buttons=_without_approval(each.buttons))
+        for each, (_, whole) in zip(op.asked, _fitted(op.asked, votes), strict=True)
+    )
+
+
 def commands(buttons: Sequence[Button], votes: Votes) -> str:
     """How to press buttons that a message has."""
     if not buttons or not votes.by_comment:
@@ -58,16 +68,25 @@ def command(button: Button) -> str:
 
 
 def _cards(asked: Sequence[Asked], votes: Votes, *, more: str, live: Sequence[str]) -> str:
-    """Every call whole as long as all of them fit; what does not is shortened, and says so."""
-    shown = [_shortened(each, votes) for each in asked]
-    for at, each in enumerate(asked):
-        with_it = [*shown[:at], _whole(each, votes), *shown[at + 1 :]]
-        if sum(map(len, with_it)) <= MOST_CARD:
-            shown = with_it
+    shown = [text for text, _ in _fitted(asked, votes)]
     parts = ["\n\n---\n\n".join(shown), *([speech.plain(more)] if more else [])]
     if live:
         parts.append(f"Waiting for {', '.join(f'@{login}' for login in live)}")
     return "\n\n".join(parts)
+
+
+def _fitted(asked: Sequence[Asked], votes: Votes) -> list[tuple[str, bool]]:
+    """Every call whole as long as all of them fit; what does not is shortened, and says so."""
+    shown = [(_shortened(each, votes), False) for each in asked]
+    for at, each in enumerate(asked):
+        with_it = [*shown[:at], (_whole(each, votes), True), *shown[at + 1 :]]
+        if sum(len(text) for text, _ in with_it) <= MOST_CARD:
+            shown = with_it
+    return shown
+
+
+def _without_approval(buttons: Sequence[Button]) -> tuple[Button, ...]:
+    return tuple(button for button in buttons if button.action == "deny")
 
 
 def _whole(asked: Asked, votes: Votes) -> str:
@@ -85,8 +104,8 @@ def _shortened(asked: Asked, votes: Votes) -> str:
         f"**This is too long to be shown here as a whole ({length:,} characters), so it cannot be "
         "approved here.** Open it in the inbox to read and decide it."
     )
-    kept = [button for button in asked.buttons if button.action == "deny"]
     parts = [f"### {speech.plain(_cut(_visible(card.title)))}", said]
+    kept = _without_approval(asked.buttons)
     return "\n\n".join([*parts, *_ending(asked, votes, kept)])
 
 

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from openloop.domain.bookmark import Gap
 from openloop.domain.surface import Delivery, Rejected
+from openloop.integrations.github.errors import Refused
 from openloop.integrations.github.permissions import EVENTS
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Deliveries:
         lost: list[datetime] = []
         for begin in range(0, len(wanted), AT_ONCE):
             some = wanted[begin : begin + AT_ONCE]
-            fetched = await asyncio.gather(*(self._api.payload(one.id) for one in some))
+            fetched = await asyncio.gather(*map(self._payload, some))
             for one, found in zip(some, fetched, strict=True):
                 if found is None:
                     _log.error("github.delivery_gone", delivery=one.id, event_name=one.event)
@@ -197,6 +198,19 @@ class Deliveries:
                 else:
                     await self._hand_in(*found, sink)
         return Gap(since=min(lost), until=max(lost)) if lost else None
+
+    async def _payload(
+        self, one: Delivered
+    ) -> tuple[Mapping[str, str], Mapping[str, object]] | None:
+        """What was delivered; None where it is not to be had, now or ever.
+
+        One that cannot be read must not keep all that follow from being read.
+        """
+        try:
+            return await self._api.payload(one.id)
+        except Refused as refused:
+            _log.error("github.delivery_refused", delivery=one.id, reason=str(refused))
+            return None
 
     def _wanted(self, batch: Sequence[Delivered]) -> list[Delivered]:
         """One attempt of each event that we know; of those that were not taken, where that is all."""

@@ -64,14 +64,14 @@ class Reports:
                 text = cards.ask(op, votes)[:MOST_TEXT]
                 made = [
                     await self._buttons.make(repo_in(thread.place), commit, thread, each, text=text)
-                    for each in op.asked
+                    for each in cards.decidable(op, votes)
                 ]
                 return Receipt(outcome="done", message_ids=(f"k{'_'.join(map(str, made))}",))
             case Settle():
                 text = cards.settled(op, votes)[:MOST_TEXT]
                 runs = op.message_id[1:].split("_") if _RUNS.fullmatch(op.message_id) else []
-                for run, each in zip(runs, op.asked, strict=False):
-                    await self._buttons.change(repo_in(thread.place), run, each, text=text)
+                for run, each in zip(runs, cards.decidable(op, votes), strict=False):
+                    await self._buttons.change(repo_in(thread.place), run, thread, each, text=text)
                 return Receipt(outcome="done", message_ids=(op.message_id,))
             case SetStatus():
                 return Receipt(outcome="done")

@@ -242,7 +242,7 @@ class GitHubSurface:
         live = await self._logins(op.mention_ids)
         body = cards.ask(op, self._votes, live=live)
         if self._buttons is not None:
-            body += await self._buttons.offer(op, thread)
+            body += await self._buttons.offer(cards.decidable(op, self._votes), thread)
         made = await self._threads.post(thread, body, key=key, kind="card", part=0)
         await self._progress.clear(thread)
         return Receipt(outcome="done", message_ids=(made,))
@@ -251,7 +251,8 @@ class GitHubSurface:
         body = cards.settled(op, self._votes)
         if self._buttons is not None:
             before = await self._threads.text_of(thread, op.message_id)
-            body += await self._buttons.settle(op, thread, before)
+            asked = cards.decidable(op, self._votes)
+            body += await self._buttons.settle(asked, thread, before)
         await self._threads.replace(thread, op.message_id, body, key=key, kind="card")
         return Receipt(outcome="done", message_ids=(op.message_id,))
 

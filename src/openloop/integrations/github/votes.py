@@ -15,12 +15,13 @@ import structlog
 
 from openloop.integrations.github.errors import Forbidden, NotFound, Refused
 from openloop.integrations.github.exchange import LARGEST_PAGE, in_repo, turn
+from openloop.integrations.github.marker import unmarked
 from openloop.integrations.github.threads import Address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openloop.domain.surface import Ask, Asked, Button, Settle, Thread
+    from openloop.domain.surface import Asked, Button, Thread
     from openloop.integrations.github.client import GitHubClient
     from openloop.integrations.github.names import RepoName
 
@@ -36,7 +37,8 @@ _DESCRIPTIONS = {
     "happened": "It was done; go on",
     "retry": "It was not done; do it now",
 }
-_LINE = re.compile(r"<!-- checks((?: [0-9]{1,19})+) -->")
+# At the end alone: what stands before it are the arguments of a call, which may hold anything.
+_LINE = re.compile(r"\n\n<!-- checks((?: [0-9]{1,19})+) -->\s*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class CheckButtons:
     def __init__(self, client: GitHubClient) -> None:
         self._client = client
 
-    async def offer(self, op: Ask, thread: Thread) -> str:
+    async def offer(self, asked: Sequence[Asked], thread: Thread) -> str:
         """Make the runs of a card; the line that remembers them, nothing where there is no commit.
 
         Where GitHub declines, the card goes without: its commands do the same.
@@ -64,7 +66,7 @@ class CheckButtons:
         at = Address.of(thread)
         try:
             commit = (await self._client.get_pull(at.repo, at.number)).head_sha
-            made = [await self.make(at.repo, commit, thread, each) for each in op.asked]
+            made = [await self.make(at.repo, commit, thread, each) for each in asked]
         except NotFound:  # an issue
             return ""
         except (Forbidden, Refused) as error:
@@ -72,19 +74,19 @@ class CheckButtons:
             return ""
         return f"\n\n<!-- checks {' '.join(map(str, made))} -->"
 
-    async def settle(self, op: Settle, thread: Thread, before: str) -> str:
+    async def settle(self, asked: Sequence[Asked], thread: Thread, before: str) -> str:
         """Let the runs of a card say what its calls are now; `before` is the card as it stands.
 
         Raises:
             GitHubError: it cannot be asked at the moment
         """
-        found = _LINE.search(before)
+        found = _LINE.search(unmarked(before))
         if found is None:
             return ""
         repo = Address.of(thread).repo
-        for run, each in zip(found[1].split(), op.asked, strict=False):
-            await self.change(repo, run, each)
-        return f"\n\n{found[0]}"
+        for run, each in zip(found[1].split(), asked, strict=False):
+            await self.change(repo, run, thread, each)
+        return f"\n\n<!-- checks{found[1]} -->"
 
     async def make(
         self, repo: RepoName, commit: str, thread: Thread, asked: Asked, *, text: str = ""
@@ -101,15 +103,20 @@ class CheckButtons:
         content = {"head_sha": commit, "external_id": external, **_content(asked, text)}
         return (await self._client.write(_Run, in_repo(repo, "check-runs"), content)).id
 
-    async def change(self, repo: RepoName, run: str, asked: Asked, *, text: str = "") -> None:
-        """Let a run say what its call is now.
+    async def change(
+        self, repo: RepoName, run: str, thread: Thread, asked: Asked, *, text: str = ""
+    ) -> None:
+        """Let a run say what its call is now; its buttons are those of what it says.
 
         Raises:
             GitHubError: it cannot be asked at the moment
         """
         endpoint = in_repo(repo, "check-runs", run)
         try:
-            await self._client.write(_Run, endpoint, _content(asked, text), method="PATCH")
+            content = _content(asked, text)
+            if asked.buttons:
+                content["external_id"] = external_id(thread.root, asked.buttons)
+            await self._client.write(_Run, endpoint, content, method="PATCH")
         except (NotFound, Forbidden, Refused) as error:
             log.warning("a check keeps its buttons", run=run, reason=str(error))
 
