@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from openloop.domain.surface import Inbound
+    from openloop.integrations.github.exchange import Endpoint, Query
     from openloop.integrations.github.surface import GitHubSurface
+    from openloop.integrations.github.wire import Answered
     from tests.make import Stage
 
 ISSUES = "GET /repos/{owner}/{repo}/issues"
@@ -179,6 +181,33 @@ async def test_a_restart_after_two_days_loses_nothing(world: World, desk: Desk) 
     desk.restart()
     assert await desk.look() == [*(f"question {number}" for number in range(120)), "today"]
     assert desk.bookmark.gaps == []
+
+
+async def test_what_changes_between_two_pages_moves_nothing_out_of_sight(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.behind = timedelta(hours=5)
+    desk.bookmark.read = _as_of(desk.bookmark.read, days=0, minutes=305)
+    for number in range(120):
+        world.clock.behind -= timedelta(minutes=1)
+        world.says(f"@openloop-bot question {number}")
+    world.clock.behind = timedelta(0)
+    desk.restart()
+    answer, asked = world.client.answer, list[object]()
+
+    async def answered(endpoint: Endpoint, query: Query | None = None, **more: Any) -> Answered:
+        found = await answer(endpoint, query, **more)
+        if "comments" in endpoint.path and not asked:
+            asked.append(query)
+            for comment in world.issue.comments[:3]:  # all of them are behind the second page now
+                world.state.edit_comment(world.issue, comment, comment.body + ".", by=world.anna)
+        return found
+
+    monkeypatch.setattr(world.client, "answer", answered)
+    said = await desk.look()
+
+    assert asked, "the list was never asked for"
+    assert {f"question {number}" for number in range(100, 120)} <= set(said)
 
 
 async def test_of_a_longer_time_the_end_is_read_and_the_rest_is_told(

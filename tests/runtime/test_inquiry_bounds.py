@@ -139,11 +139,21 @@ async def test_no_service_is_asked_where_the_manifest_speaks_for_people_who_are_
 
 async def test_of_a_call_without_a_resource_it_is_asked_for_none(database: Database) -> None:
     stage = await linked(database)
+    with_service(stage, Service(yes={("ben", "acme/platform", "write")}))
     work = await waiting(stage)
     service = Service()
     with_service(stage, service, resource=None)
-    await facts_of(stage, work)
-    assert service.asked == [("ben", "", "write")]
+    await facts_of(stage, having_read(work))
+    assert service.asked == [("ben", "", "write")]  # and not who reads it
+
+
+async def test_a_service_that_nobody_can_ask_has_not_said_yes(database: Database) -> None:
+    stage = await linked(database)
+    with_service(stage, Service(yes={("ben", "acme/platform", "write")}))
+    work = await waiting(stage)
+    stage.registry = make.registry_of(*stage.tracker.toolset().tools)
+    known = await facts_of(stage, having_read(work))
+    assert (known.answered, known.audiences, known.is_certain) == (frozenset(), {}, True)
 
 
 # --- what is held, and cannot be looked at -------------------------------------------------------

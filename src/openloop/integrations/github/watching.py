@@ -232,15 +232,22 @@ class Watching:
         if answered.status == 304:
             return None
         tag = _Tag(asked, answered.headers.get("etag"))
-        found: list[Json] = []
-        for page in range(2, MOST_PAGES + 2):
+        found: dict[str, Json] = {}
+        read, page = since.cut, 1
+        for _ in range(MOST_PAGES):
             entries = _entries(feed, answered.body)
-            found += entries
+            found |= {identity_of(feed, one): one for one in entries}
             is_last = 'rel="next"' not in answered.headers.get("link", "")
             if is_last or _is_past(feed, entries, since):
                 break
+            page += 1
+            until = _read_until(feed, entries)
+            if until is not None and until > read:
+                # What changes meanwhile goes to the end, and would move the next page by one.
+                read, page = until, 1
+                query |= since_query(until)
             answered = await self._exchange.answer(endpoint, {**query, "page": page})
-        return _Listed(found, tag)
+        return _Listed(list(found.values()), tag)
 
     async def _take(
         self, repo: RepoName, feed: Feed, entries: Sequence[Json], since: FeedRead, sink: Sink
@@ -339,6 +346,14 @@ def _watched(places: Sequence[BoundPlace]) -> dict[str, RepoName]:
         except InvalidName:
             _log.warning("github.place_is_no_repository", place=bound.place.container)
     return watched
+
+
+def _read_until(feed: Feed, entries: Sequence[Json]) -> datetime | None:
+    """How far a page has read a list of what was updated since; the last second may go on behind it."""
+    if feed.order != "since":
+        return None
+    moments = [at for one in entries if (at := moved_at(feed, one)) is not None]
+    return max(moments) - timedelta(seconds=1) if moments else None
 
 
 def _is_past(feed: Feed, entries: Sequence[Json], since: FeedRead) -> bool:
