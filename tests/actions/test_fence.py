@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,16 @@ class Acting:
     approval: Approval
 
 
+def _limited(work: Work) -> Work:
+    """The same before it has begun, where the agent may have one run at a time."""
+    assert work.governing is not None
+    assert work.run is not None
+    live = work.governing.live
+    spec = replace(live.spec, limits=replace(live.spec.limits, concurrency=1))
+    governing = replace(work.governing, live=replace(live, spec=spec))
+    return replace(work, governing=governing, run=replace(work.run, state=RunState.QUEUED))
+
+
 Action = Callable[..., Awaitable[object]]
 
 SAID, COST, DONE = reply("late"), Decimal("0.001"), ToolResult.done("x")
@@ -170,6 +180,7 @@ WHILE_ANSWERING: dict[Action, Callable[[Answering], Awaitable[object]]] = {
     ),
     claims.park: lambda it: claims.park(it.database, it.work, it.run, wake_at=None),
     claims.look_again: lambda it: claims.look_again(it.database, it.configuration, it.work),
+    claims.keeps_its_place: lambda it: claims.keeps_its_place(it.database, _limited(it.work)),
     claims.open_next: lambda it: claims.open_next(it.database, it.work, it.work.unread[0]),
     claims.discard: lambda it: claims.discard(it.database, it.work, it.work.unread[0]),
     hearing.leave_out: lambda it: hearing.leave_out(it.database, it.work, it.work.unread),

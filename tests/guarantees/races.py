@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 QUORUM = 2
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 LAPSE_SECONDS = 1.0
 ENDED = {"executed", "denied", "withdrawn", "expired", "stale", "unknown", "pending", "failed"}
 
