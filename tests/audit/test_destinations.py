@@ -14,6 +14,7 @@ from aiohttp import web
 from openloop.domain.audit_checkpoint import SigningKey
 from openloop.domain.errors import Misconfigured
 from openloop.runtime import sealer as sealer_module
+from openloop.runtime import supervised
 from openloop.runtime.destinations.destination import Diverged, NotDelivered
 from openloop.runtime.destinations.folder import Folder, read
 from openloop.runtime.destinations.git import Git
@@ -345,7 +346,7 @@ async def test_a_sealer_that_breaks_is_started_again(
     logged: list[MutableMapping[str, Any]],
 ) -> None:
     monkeypatch.setattr(sealer_module, "SEAL_SECONDS", 0.01)
-    monkeypatch.setattr(sealer_module, "RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(supervised, "RESTART_SECONDS", 0.01)
     broken = KeyFile(tmp_path / "key")
     keys = iter([ZeroDivisionError()])
 
@@ -366,7 +367,7 @@ async def test_a_sealer_that_breaks_is_started_again(
 
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-    assert "the sealer broke, starting it again" in [line["event"] for line in logged]
+    assert ("begun again", "sealing") in [(line["event"], line.get("loop")) for line in logged]
 
 
 async def test_a_tampered_record_is_told_and_the_other_workspaces_go_on(

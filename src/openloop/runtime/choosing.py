@@ -6,24 +6,20 @@ whoever takes it first.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-import structlog
 
 from openloop.actions import choosing
 from openloop.domain.errors import TryLater, Unavailable
 from openloop.plugin import PlaceRights
 from openloop.runtime import people
+from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents, choices
 
 if TYPE_CHECKING:
     from openloop.domain.ids import WorkspaceId
     from openloop.runtime.kit import Kit
     from openloop.storage.choices import WaitingChoice
-
-log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
 LONGEST = timedelta(minutes=10)
@@ -43,12 +39,8 @@ class Choosing:
 
     async def run(self) -> None:
         """Look until cancelled; returns at once where no surface needs it."""
-        while self._sources:
-            try:
-                await self.once()
-            except Unavailable as error:
-                log.warning("choices not looked at", reason=str(error))
-            await asyncio.sleep(EVERY_SECONDS)
+        if self._sources:
+            await keep_doing("choices", self.once, EVERY_SECONDS)
 
     async def once(self) -> None:
         """Look at every choice that is due."""

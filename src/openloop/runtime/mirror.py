@@ -5,13 +5,13 @@ Every worker does this; a group is asked for by whoever takes it first.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
-from openloop.domain.errors import OpenLoopError, Unavailable
+from openloop.domain.errors import OpenLoopError
 from openloop.plugin import GroupSource
+from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents, groups
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ class Mirror:
 
     async def run(self) -> None:
         """Mirror until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Unavailable as error:
-                log.warning("groups not mirrored", reason=str(error))
-            await asyncio.sleep(EVERY_SECONDS)
+        await keep_doing("mirror", self.once, EVERY_SECONDS)
 
     async def once(self) -> None:
         """Ask for every group that is due."""

@@ -12,10 +12,11 @@ import structlog
 
 from openloop.actions import delivering, sealing
 from openloop.domain.errors import OpenLoopError, Unavailable
+from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from openloop.domain.ids import WorkspaceId
     from openloop.runtime.destinations.destination import Destination
@@ -27,7 +28,6 @@ log = structlog.get_logger(__name__)
 SEAL_SECONDS = 1.0
 DELIVER_SECONDS = 2.0
 LOOK_SECONDS = 5.0
-RESTART_SECONDS = 5.0
 
 
 class Sealer:
@@ -46,8 +46,8 @@ class Sealer:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(_supervised(self.seal_all, SEAL_SECONDS))
-                loops.create_task(_supervised(self.deliver_all, DELIVER_SECONDS))
+                loops.create_task(keep_doing("sealing", self.seal_all, SEAL_SECONDS))
+                loops.create_task(keep_doing("checkpoints", self.deliver_all, DELIVER_SECONDS))
         finally:
             for destination in self._destinations.values():
                 await destination.aclose()
@@ -109,26 +109,3 @@ class Sealer:
     async def _workspaces(self) -> list[WorkspaceId]:
         async with self._database.directory() as tx:
             return [row.id for row in await agents.list_workspaces(tx)]
-
-
-async def _supervised(work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
-    """Repeat some work for ever: what ends it is told, and it begins again a little later."""
-    while True:
-        repeating = asyncio.create_task(_repeat(work, pause_seconds))
-        try:
-            await asyncio.wait({repeating})
-        finally:
-            repeating.cancel()
-            await asyncio.gather(repeating, return_exceptions=True)
-        if not repeating.cancelled():
-            log.error("the sealer broke, starting it again", exc_info=repeating.exception())
-        await asyncio.sleep(RESTART_SECONDS)
-
-
-async def _repeat(work: Callable[[], Awaitable[None]], pause_seconds: float) -> None:
-    while True:
-        try:
-            await work()
-        except Unavailable as error:
-            log.warning("the sealer waits", reason=str(error))
-        await asyncio.sleep(pause_seconds)

@@ -6,14 +6,12 @@ and the next sweep of anybody finds it. No leader, no reconciler.
 
 from __future__ import annotations
 
-import asyncio
+from itertools import count
 from typing import TYPE_CHECKING
-
-import structlog
 
 from openloop.actions import model_calls
 from openloop.domain.conversation import ConversationRef
-from openloop.domain.errors import Unavailable
+from openloop.runtime.supervised import keep_doing
 from openloop.storage import (
     agents,
     choices,
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from openloop.actions.configuration import Configuration
     from openloop.domain.ids import WorkspaceId
     from openloop.storage.database import Database
-
-log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 1.0
 TIDY_EVERY = 60
@@ -58,14 +54,12 @@ class Sweep:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
-        beat = 0
-        while True:
-            try:
-                await self.once(tidy=beat % TIDY_EVERY == 0)
-            except Unavailable as error:
-                log.warning("sweep postponed", reason=str(error))
-            beat += 1
-            await asyncio.sleep(EVERY_SECONDS)
+        beats = count()
+
+        async def beat() -> None:
+            await self.once(tidy=next(beats) % TIDY_EVERY == 0)
+
+        await keep_doing("sweep", beat, EVERY_SECONDS)
 
     async def once(self, *, tidy: bool = False) -> None:
         """Look once at every workspace."""

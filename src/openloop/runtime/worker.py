@@ -19,6 +19,7 @@ from openloop.runtime.landing import fail
 from openloop.runtime.mirror import Mirror
 from openloop.runtime.queue import Queue
 from openloop.runtime.slots import Slots
+from openloop.runtime.supervised import keep_doing
 from openloop.runtime.sweep import Sweep
 from openloop.storage import conversations
 
@@ -60,7 +61,7 @@ class Worker:
         mirror = Mirror(self._kit.database, self._kit.surfaces)
         background = [
             asyncio.create_task(sweep.run(), name="sweep"),
-            asyncio.create_task(self._renew(), name="leases"),
+            asyncio.create_task(keep_doing("leases", self._renew, RENEW_SECONDS), name="leases"),
             asyncio.create_task(mirror.run(), name="mirror"),
             asyncio.create_task(Choosing(self._kit).run(), name="choices"),
         ]
@@ -188,14 +189,12 @@ class Worker:
 
     async def _renew(self) -> None:
         """Keep the leases of everything this process holds."""
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
+        with contextlib.suppress(Unavailable):
+            await self._kit.courier.renew()
+        by_workspace: dict[WorkspaceId, list[ConversationId]] = {}
+        for conversation, claim in self._held.items():
+            by_workspace.setdefault(claim.ref.workspace, []).append(conversation)
+        for workspace, ids in by_workspace.items():
             with contextlib.suppress(Unavailable):
-                await self._kit.courier.renew()
-            by_workspace: dict[WorkspaceId, list[ConversationId]] = {}
-            for conversation, claim in self._held.items():
-                by_workspace.setdefault(claim.ref.workspace, []).append(conversation)
-            for workspace, ids in by_workspace.items():
-                with contextlib.suppress(Unavailable):
-                    async with self._kit.database.transaction(workspace) as tx:
-                        await conversations.renew(tx, self._kit.worker, ids)
+                async with self._kit.database.transaction(workspace) as tx:
+                    await conversations.renew(tx, self._kit.worker, ids)

@@ -131,14 +131,15 @@ class Storm:
     def too_early(self) -> int:
         """Requests of an account within the time in which GitHub wanted none.
 
-        What a process did not live to hear it cannot keep: a pause ends with a kill.
+        What a process did not live to hear it cannot keep: a pause ends with a kill, and the answer
+        to a request that the rig read just after the kill went to nobody.
         """
         early = 0
         for call, at in zip(self.calls, self.calls.at, strict=True):
             if call.status not in (403, 429):
                 continue
             owner, until = call.parts.get("owner"), at + PAUSE_SECONDS - _ON_ITS_WAY_SECONDS
-            if any(at <= killed <= until + 1 for killed in self.kills):
+            if any(at - _ON_ITS_WAY_SECONDS <= killed <= until + 1 for killed in self.kills):
                 continue
             early += sum(
                 at + _ON_ITS_WAY_SECONDS < other_at < until
