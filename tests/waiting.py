@@ -15,7 +15,10 @@ STEP_SECONDS = 0.005
 
 
 async def until_someone_waits_for(tx: Transaction, *, waiters: int = 1) -> None:
-    """Return once other connections are blocked by a lock that this open transaction holds."""
+    """Return once other connections are blocked by a lock that this open transaction holds.
+
+    What was only sent (`tx.send`, a fence) has to be settled before the others begin: they may be faster.
+    """
     async with asyncio.timeout(AT_MOST_SECONDS):
         while await _count_waiting(tx) < waiters:  # noqa: ASYNC110  # a lock fires no event
             await asyncio.sleep(STEP_SECONDS)

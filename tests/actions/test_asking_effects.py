@@ -139,7 +139,7 @@ async def test_whoever_counts_what_is_open_does_so_alone(database: Database) -> 
 
     async with stage.tx() as tx:
         await approvals.lock_room(tx)
-        await tx.now()  # the lock is there
+        await tx.settle()
         counting = asyncio.create_task(with_room())
         await until_someone_waits_for(tx)
     assert await counting == [ben]

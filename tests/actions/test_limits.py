@@ -235,6 +235,7 @@ async def test_whoever_begins_while_a_row_is_counted_sees_it(stage: Stage) -> No
 
     async with stage.tx() as tx:  # the row is counted...
         await accounts.count_rows(tx, account, bounded)
+        await tx.settle()
         other = asyncio.create_task(begin(stage, second, make.limits()))
         await until_someone_waits_for(tx)  # ...when a call begins that needs no such row
 

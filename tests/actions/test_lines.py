@@ -78,6 +78,7 @@ async def test_of_many_at_once_as_many_get_in_as_may(stage: Stage, where: str) -
         await tx.send(
             "SELECT pg_advisory_xact_lock(hashtextextended(%(id)s::text, 5))", {"id": subject}
         )
+        await tx.settle()
         tried = [asyncio.create_task(take(stage, ref)) for ref in refs]
         await until_someone_waits_for(tx, waiters=3)
     works = [work for work in await asyncio.gather(*tried) if work is not None]

@@ -26,6 +26,7 @@ async def test_of_two_that_ask_at_once_the_second_counts_the_first(database: Dat
         await approvals.set_shown(tx, id, parked="batch", card_id=None, told=[])
     async with stage.tx() as tx:  # ... and somebody is about to, when the next run asks too
         await approvals.lock_room(tx)
+        await tx.settle()
         asking = asyncio.create_task(stage.hold_quietly(root="root-2"))
         await until_someone_waits_for(tx)
         await approvals.set_shown(tx, id, parked="", card_id=None, told=people)

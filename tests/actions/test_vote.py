@@ -135,6 +135,7 @@ async def test_a_decision_and_a_stop_at_once_do_not_lock_each_other_out(stage: S
 
     async with stage.tx() as tx:  # the worker is about to withdraw what was asked...
         await conversations.fence(tx, work.claim)
+        await tx.settle()
         click = asyncio.create_task(decide(stage, ref, "approve", by="anna"))
         await until_someone_waits_for(tx)  # ...when somebody approves it
         await tx.run("SET LOCAL lock_timeout = '200ms'")
@@ -153,6 +154,7 @@ async def test_a_stop_asked_for_while_the_run_ends_is_too_late(stage: Stage) -> 
 
     async with stage.tx() as tx:  # the worker is about to end the run...
         await conversations.fence(tx, work.claim)
+        await tx.settle()
         stop = asyncio.create_task(cancel(stage.database, stage.workspace, run.id, by=SYSTEM))
         await until_someone_waits_for(tx)  # ...when somebody wants it stopped
         await tx.run("SET LOCAL lock_timeout = '200ms'")
