@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 QUORUM = 2
 PATIENCE_SECONDS = 240
-LAPSE_SECONDS = 1.0
+LAPSE_SECONDS, LONGEST_LAPSE_SECONDS = 1.0, 10.0
 ENDED = {"executed", "denied", "withdrawn", "expired", "stale", "unknown", "pending", "failed"}
 
 
@@ -222,22 +222,30 @@ async def _settle(stage: Stage, ref: ConversationRef) -> None:
     of one that lives, which the fence has to stop. Each time a little later, or a slow machine would
     stop every worker before its move is done.
     """
-    after = LAPSE_SECONDS
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            async with stage.tx() as tx:
-                busy = await tx.value(
-                    """
-                    SELECT count(*) FROM conversations WHERE id = %(id)s
-                    AND (claimed_by IS NOT NULL OR wakes > handled OR wake_at <= openloop.now())
-                    """,
-                    {"id": ref.id},
-                )
-            if not busy:
-                return
-            await asyncio.sleep(after)
-            await stage.lapse(ref)
-            after *= 1.3
+    after, seen = LAPSE_SECONDS, None
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while seen := await _open_row(stage, ref):
+                await asyncio.sleep(after)
+                await stage.lapse(ref)
+                after = min(after * 1.3, LONGEST_LAPSE_SECONDS)
+    except TimeoutError:
+        states = [str(row.state) for row in await stage.approvals(ref)]
+        message = f"{seen} is due or held still; its run {await stage.run_of(ref)}, asked {states}"
+        raise AssertionError(message) from None
+
+
+async def _open_row(stage: Stage, ref: ConversationRef) -> tuple[Any, ...] | None:
+    async with stage.tx() as tx:
+        found = await tx.tuples(
+            """
+            SELECT claimed_by, epoch, wakes, handled, wake_at, failures, openloop.now()
+            FROM conversations WHERE id = %(id)s
+            AND (claimed_by IS NOT NULL OR wakes > handled OR wake_at <= openloop.now())
+            """,
+            {"id": ref.id},
+        )
+    return found[0] if found else None
 
 
 async def _judge(stage: Stage, ref: ConversationRef, file: Path, tally: Tally) -> None:
