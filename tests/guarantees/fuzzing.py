@@ -12,17 +12,24 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from openloop.domain import manifest, strict_json
+from openloop.domain.build_logs.analyser import analyse
 from openloop.domain.errors import OpenLoopError
 from openloop.domain.redaction import Redactor
 from openloop.domain.surface import Ask, Rejected, Say
 from openloop.domain.tool import ToolResult
+from openloop.integrations.github import speech
+from openloop.integrations.github.actors import Identity
+from openloop.integrations.github.decode import ACTED_ON, decode
+from openloop.integrations.github.mentions import called_in
 from openloop.integrations.github.resources import Comment, Issue, Pull, PullFile, reader
+from openloop.integrations.github.surface import MOST_BODY
 from openloop.integrations.slack.render import render_ask, render_say
 from openloop.integrations.slack.surface import SlackSurface
 from openloop.testing.rigs.slack.blocks import problems_of
@@ -33,8 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+RECORDED_LOGS: Final = CORPUS.parents[1] / "corpus" / "build_logs" / "develop" / "recordings"
 LONGEST_BYTES: Final = 16 * 1024  # what a model answers at most with 4,096 tokens
 MOST_CPU_SECONDS: Final = 0.1
+MOST_EXCERPT_BYTES: Final = 8 * 1024
 _TOKENS: Final = (
     b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\xe2\x80\xae", b"\xef\xbb\xbf", b"\r\n",
     b'"', b"'", b"{", b"}", b"[", b"]", b":", b",", b"-", b"- ", b"? ", b"&a ", b"*a", b"!!python/x ",
@@ -90,6 +99,36 @@ def read_manifest(raw: bytes) -> None:
     assert manifest.digest(loaded)
 
 
+def read_github(raw: bytes) -> None:
+    """A body that GitHub has signed, as each of the events that we act on."""
+    payload = strict_json.loads(raw, max_bytes=MOST_BODY, max_depth=64)
+    if not isinstance(payload, dict):
+        return
+    for event in sorted(ACTED_ON):
+        try:
+            decode(
+                event,
+                payload,
+                delivery="guid",
+                received_at=datetime(2026, 11, 23, tzinfo=UTC),
+                web_url="https://github.com",
+                host="github.com",
+                own=Identity(id=900, login="openloop[bot]", is_app=True),
+            )
+        except Rejected as refused:
+            if not 400 <= refused.status < 500:
+                raise AssertionError(f"refused with {refused.status}") from refused
+
+
+def read_log(raw: bytes) -> None:
+    """The log of a job that failed: what is shown of it is short, and on its lines."""
+    found = analyse([raw], _REDACTOR)
+    assert sum(len(excerpt.text.encode()) for excerpt in found.excerpts) <= MOST_EXCERPT_BYTES
+    for excerpt in found.excerpts:
+        assert excerpt.causal_text
+        assert 1 <= excerpt.cause <= found.line_count
+
+
 def read_json(raw: bytes) -> None:
     """A body of our API; what is taken means the same to everybody."""
     value = strict_json.loads(raw)
@@ -102,6 +141,9 @@ def render_markdown(raw: bytes) -> None:
     parts = [*render_say(Say(markdown=text)), render_ask(_ask(text))]
     for part in parts:
         assert problems_of(list(part.blocks)) == []
+    for comment in speech.say(text):
+        assert len(comment) <= speech.MOST_COMMENT
+        assert list(called_in(comment)) == []
 
 
 def _ask(text: str) -> Ask:
@@ -127,6 +169,8 @@ def read_result(raw: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "deliveries": read_delivery,
+    "github": read_github,
+    "logs": read_log,
     "manifests": read_manifest,
     "json": read_json,
     "markdown": render_markdown,
@@ -138,7 +182,10 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
 
 def corpus(target: str) -> list[bytes]:
     """The inputs that are kept for a target."""
-    return [file.read_bytes() for file in sorted((CORPUS / target).iterdir())]
+    files = sorted((CORPUS / target).iterdir())
+    if target == "logs":
+        files += sorted(RECORDED_LOGS.iterdir())
+    return [raw for file in files if len(raw := file.read_bytes()) <= LONGEST_BYTES]
 
 
 def changed(kept: Sequence[bytes], chance: random.Random) -> Iterator[bytes]:
