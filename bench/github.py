@@ -1,8 +1,9 @@
 """A thousand mentions on GitHub, each delivered one to five times and in no order, under kill -9.
 
-GitHub says "not so fast" now and then, and the worker and the server are killed in turn. What was not
-taken when it was delivered is found in GitHub's own list of deliveries. What is promised is counted in
-two places that do not know each other: in what the rig received, and in the rows.
+GitHub says "not so fast" now and then, and the worker and the server are killed in turn: the worker
+three times, the server twice (`KILLED`). What was not taken when it was delivered is found in GitHub's own
+list of deliveries. What is promised is counted in two places that do not know each other: in what the
+rig received, and in the rows.
 """
 
 from __future__ import annotations

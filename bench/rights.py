@@ -89,7 +89,11 @@ def of_workspace(workspace: WorkspaceManifest) -> Rights:
         if person.slack is not None and person.github is not None
     }
     if spec.access.slack_groups:
-        found |= {("may be mirrored", person.slack) for person in spec.people.values()}
+        found |= {
+            ("may be mirrored", person.slack)
+            for person in spec.people.values()
+            if person.slack is not None
+        }
     return frozenset(found)
 
 

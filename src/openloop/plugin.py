@@ -157,7 +157,8 @@ class Bookmark(Protocol):
     async def keep(self, read: Mapping[str, object], *, gap: Gap | None = None) -> None:
         """Keep how far it is read: only after the sink has returned, so that nothing is lost.
 
-        A `gap` is told in `doctor` and in the record. Raises `LostBookmark`.
+        A `gap` is told in `doctor` and in the record. What `read` holds under `unread` (an `Unread`
+        by its name) is told in `doctor` for as long as it stands there. Raises `LostBookmark`.
         """
         ...
 

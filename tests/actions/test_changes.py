@@ -119,7 +119,9 @@ async def test_what_an_owner_proposes_an_admin_may_approve(desk: Desk) -> None:
     assert [each.state for each in await desk.changes()] == ["approved"]
 
 
-async def test_a_service_approves_nothing(desk: Desk) -> None:
+@pytest.mark.parametrize("mode", ["", "solo"])
+async def test_a_service_approves_nothing(desk: Desk, stage: Stage, mode: str) -> None:
+    await stage.revise_workspace({"solo_mode": bool(mode)})
     change = waiting(await desk.apply(make.agent_yaml(WIDER)))
     await desk.principal("robot", "service")
 

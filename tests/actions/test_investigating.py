@@ -29,7 +29,7 @@ async def watching(database: Database) -> Stage:
     return await make.stage(database, agent={"surfaces": [WATCHING]})
 
 
-def red(commit: str = "a" * 40, *, hours_ago: float = 0.1, **build: Any) -> Inbound:
+def red(commit: str = "a" * 40, *, hours_ago: float = 0.1, by: str = "42", **build: Any) -> Inbound:
     """One of the events that tell of a failed build."""
     failed = replace(
         FailedBuild(
@@ -40,13 +40,13 @@ def red(commit: str = "a" * 40, *, hours_ago: float = 0.1, **build: Any) -> Inbo
     number = next(_numbers)
     return Inbound(
         delivery_key=f"build-{number}",
-        subject_key=f"build:{failed.commit}",
+        subject_key=f"build:{failed.commit}:{by}",
         kind="build_failed",
         thread=Thread(
             place=Place(surface="github", tenant=TENANT, container="ACME/PLATFORM"),
             root=f"commit/{failed.commit}",
         ),
-        actor=Actor(surface="github", tenant=TENANT, id="42"),
+        actor=Actor(surface="github", tenant=TENANT, id=by),
         message_id=f"commit/{failed.commit}",
         occurred_at=datetime.now(UTC) - timedelta(hours=hours_ago),
         from_anybody=True,
@@ -110,6 +110,39 @@ async def test_who_does_not_watch_is_not_woken(database: Database) -> None:
 
     assert await taken(deaf, red()) is Taken.IGNORED
     assert await deaf.count("investigations") == 0
+
+
+async def decline(stage: Stage) -> None:
+    """Whoever is behind the builds so far may not ask."""
+    async with stage.tx() as tx:
+        await tx.run("UPDATE runs SET state = 'declined', ended_at = openloop.now()")
+
+
+async def test_a_strangers_build_keeps_nobody_elses_from_being_looked_into(watching: Stage) -> None:
+    """Whether somebody may ask is not known yet, or it is known that they may not."""
+    assert await taken(watching, red(by="666")) is Taken.RUN_QUEUED
+    assert await taken(watching, red(by="666")) is Taken.DUPLICATE
+
+    await decline(watching)
+    assert await taken(watching, red()) is Taken.RUN_QUEUED
+
+
+async def test_what_was_looked_into_is_not_looked_into_for_somebody_else(watching: Stage) -> None:
+    await taken(watching, red())
+    async with watching.tx() as tx:
+        await tx.run("UPDATE runs SET state = 'done', ended_at = openloop.now()")
+
+    assert await taken(watching, red(by="43")) is Taken.IGNORED
+
+
+async def test_strangers_do_not_use_up_the_hour_or_the_branch(watching: Stage) -> None:
+    for number in range(investigations.MOST_AN_HOUR):
+        event = red(f"{number:040x}", by="666", hours_ago=0.01)
+        assert await taken(watching, event) is Taken.RUN_QUEUED
+    assert await taken(watching, red(hours_ago=0.1)) is Taken.IGNORED
+
+    await decline(watching)
+    assert await taken(watching, red(hours_ago=0.1, by="43")) is Taken.RUN_QUEUED
 
 
 async def test_an_old_failure_is_no_news(watching: Stage) -> None:

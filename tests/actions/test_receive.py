@@ -242,8 +242,32 @@ async def test_a_request_that_is_deleted_before_it_was_read_is_not_worked_on(sta
 
     assert stage.models.requests == []
     run = await stage.run_of(ref)
-    assert run.state is RunState.CANCELLED
+    assert (run.state, run.error_code) == (RunState.DECLINED, "request_deleted")
     assert "swordfish" not in run.request
+    assert stage.surface.said == []
+
+
+async def test_what_others_said_is_not_deleted_with_it(stage: Stage) -> None:
+    ref = await stage.mention("hello", by="mallory", message_id="m1")
+    await stage.say("why does it fail?", by="anna", message_id="m2", addressed="mention")
+
+    await stage.say("", by="mallory", message_id="m1", kind="deleted")
+    await stage.work(ref)
+
+    [gone, asked] = sorted(await stage.runs(), key=lambda run: run.queued_at)
+    assert (gone.state, asked.state) == (RunState.DECLINED, RunState.DONE)
+    assert asked.request == "why does it fail?"
+
+
+async def test_what_is_deleted_while_it_is_worked_on_stops_nothing(stage: Stage) -> None:
+    async def delete(request: object) -> None:
+        await stage.say("", message_id="m1", kind="deleted")
+
+    stage.models.before = delete
+    ref = await stage.mention("why does it fail?", message_id="m1")
+    await stage.work(ref)
+
+    assert (await stage.run_of(ref)).state is RunState.DONE
 
 
 async def test_an_edit_of_what_was_read_changes_nothing(stage: Stage) -> None:

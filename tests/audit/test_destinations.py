@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
+from openloop.actions import supervised
 from openloop.domain.audit_checkpoint import SigningKey
 from openloop.domain.errors import Misconfigured
 from openloop.runtime import sealer as sealer_module
-from openloop.runtime import supervised
 from openloop.runtime.destinations.destination import Diverged, NotDelivered
 from openloop.runtime.destinations.folder import Folder, read
 from openloop.runtime.destinations.git import Git

@@ -57,8 +57,25 @@ async def test_a_gap_is_told_for_a_month_with_its_times(
         await bookmark.keep({"through": "noon"}, gap=gap)
     told = [each for each in await look(database, workspace) if not each.ok]
     assert [each.detail for each in told] == [
-        f"what happened from {gap.since:%Y-%m-%d %H:%M}Z to {gap.until:%Y-%m-%d %H:%M}Z was no "
-        "longer listed, and is not read"
+        f"not all that happened from {gap.since:%Y-%m-%d %H:%M}Z to {gap.until:%Y-%m-%d %H:%M}Z "
+        "is read: it was no longer listed, or too large or too much to be read"
     ]
     await clock.advance(days=31)
     assert "no longer listed" not in str(await look(database, workspace))
+
+
+async def test_a_list_that_is_refused_is_told_for_as_long_as_it_is(
+    database: Database, workspace: WorkspaceId
+) -> None:
+    why = {"since": "2026-11-20T12:00:00Z", "reason": "GitHub does not let our token do this (403)"}
+    async with SurfaceBookmarks(database, workspace, "github").hold("repositories") as bookmark:
+        await bookmark.keep({"repositories": {}, "unread": {"acme/platform events": why}})
+        [told] = [each for each in await look(database, workspace) if not each.ok]
+        assert (told.subject, told.detail) == (
+            "github repositories",
+            "acme/platform events is not read since 2026-11-20 12:00Z: "
+            "GitHub does not let our token do this (403)",
+        )
+        assert "`openloop github check`" in told.remedy
+        await bookmark.keep({"repositories": {}, "unread": {}})
+        assert [each for each in await look(database, workspace) if not each.ok] == []

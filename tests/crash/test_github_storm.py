@@ -1,4 +1,4 @@
-"""Deliveries of GitHub, doubled and out of order, while a worker dies: each is answered once."""
+"""Deliveries of GitHub, doubled and out of order, while processes die: each is answered once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ EVENTS = 30
 async def test_each_mention_is_one_run_and_one_answer(home: Path) -> None:
     async with open_storm(home, events=EVENTS) as storm:
         storm.limit(EVENTS)
-        storm.ask(EVENTS)
+        storm.ask(EVENTS - 1)
         await storm.rig.until(lambda: storm.answered() >= EVENTS // 4)
         await storm.kill("worker")
+        await storm.webhooks.settled()
+        await storm.kill("serve")
+        await storm.rig.until(lambda: storm.answered() == EVENTS - 1, timeout_seconds=60)
+        await storm.stack.wait_ready()
+        storm.ask(1)  # who was killed is there again
         await storm.rig.until(lambda: storm.answered() == EVENTS, timeout_seconds=60)
         await storm.webhooks.settled()
         async with watching(storm.stack.home) as watch:
@@ -34,6 +39,7 @@ async def test_each_mention_is_one_run_and_one_answer(home: Path) -> None:
     assert (runs, done) == (EVENTS, EVENTS)
     assert storm.doubled == 0
     assert len(storm.webhooks.attempts) > EVENTS
+    assert len(storm.kills) == 2
     assert storm.refused > 0
     assert storm.too_early == 0
     assert storm.rig.strays == []

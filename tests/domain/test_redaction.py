@@ -127,6 +127,15 @@ def test_the_longer_of_two_values_is_taken_out_whole() -> None:
     assert redactor.text("secret-value-1-and-more") == REDACTED
 
 
+def test_of_a_text_that_was_cut_the_beginning_of_a_value_is_taken_off() -> None:
+    redactor = Redactor(["correct horse battery", "battery-of-the-registry"])
+
+    assert redactor.without_beginning("it is correct horse bat") == "it is "
+    assert redactor.without_beginning("it is correct horse battery-of-") == "it is correct horse "
+    assert redactor.without_beginning("it is nothing of that kin!") == "it is nothing of that kin!"
+    assert redactor.without_beginning("") == ""
+
+
 def test_it_learns() -> None:
     redactor = Redactor()
     redactor.learn(["learned-later-1"])

@@ -179,6 +179,8 @@ class Driver:
             raise Broken(f"I4: {who} edited {ask}")
         ask.title, ask.editor = title, who
         ask.approving, ask.glass = set(), None
+        # It is asked anew: what decides a hold now decides this one from now on.
+        ask.rules, ask.solo_mode = frozenset({ask.begun, self.world.rule}), self.world.solo_mode
         await self.look()
 
     async def withdraw(self, *, on: int = -1) -> None:

@@ -162,7 +162,7 @@ def read_result(raw: bytes) -> None:
         content = json.loads(raw)
     except (ValueError, RecursionError):
         content = raw.decode(errors="surrogateescape")
-    result = bounded(ToolResult.done({"answer": content}))
+    result = bounded(ToolResult.done({"answer": content}), _REDACTOR)
     written = _REDACTOR.json(orjson.dumps(result.content, default=str))
     assert len(written) <= 2 * MAX_BYTES
 

@@ -2,122 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from openloop.domain.build_logs.analysis import FailureKind
 from openloop.domain.redaction import Redactor
-from openloop.integrations.github.client import GitHubClient
-from openloop.integrations.github.credentials import PersonalToken
-from openloop.integrations.github.investigation import Investigator
+from openloop.domain.tool import CallContext
+from openloop.integrations.github.errors import NotFound
+from openloop.integrations.github.investigation import MOST_RUNS
+from openloop.integrations.github.investigation_logs import Logs, pieces
 from openloop.integrations.github.investigation_render import shown_investigation
 from openloop.integrations.github.investigation_tool import investigation_tools
-from openloop.integrations.github.names import RepoName
+from openloop.integrations.github.logs import LogKeeper
 from openloop.integrations.github.versions import Versions
-from openloop.testing.rigs.github import GitHubRig, GitHubState, JobPlan
+from openloop.testing.rigs.github import JobPlan, ci_shapes
+from tests.integrations.red_builds import NOON, REPO, TEST, World, failing, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from openloop.integrations.github.investigation import Investigation
-    from openloop.testing.rigs.github.ci import ActionsRun
-    from openloop.testing.rigs.github.commits import Commit
-
-TOKEN = "ghp_investigating_0123456789"
-REPO = RepoName.parse("acme/platform")
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SECRET = "s3cret-of-the-registry-81c5"
-TEST = "test_vat_rounds_half_up"
-
-
-def log(*lines: str) -> bytes:
-    """A job's log as GitHub gives it: one step that went well, one that printed these lines."""
-    whole = (
-        "##[group]Run pip install -r requirements.txt",
-        "shell: /usr/bin/bash -e {0}",
-        "##[endgroup]",
-        "ERROR: this went well all the same",
-        "##[group]Run pytest",
-        "shell: /usr/bin/bash -e {0}",
-        "##[endgroup]",
-        *lines,
-        "##[error]Process completed with exit code 1.",
-        "Post job cleanup.",
-    )
-    return "".join(f"2026-11-20T12:00:00.1234567Z {line}\n" for line in whole).encode()
-
-
-def failing(test: str = TEST, *, said: str = "") -> bytes:
-    return log(
-        "=================================== FAILURES ===================================",
-        f"___________________________ {test} ___________________________",
-        ">       assert total == 2.68",
-        "E       assert 2.67 == 2.68",
-        "tests/test_vat.py:12: AssertionError",
-        said,
-        "=========================== short test summary info ============================",
-        f"FAILED tests/test_vat.py::{test} - assert 2.67 == 2.68",
-        "========================= 1 failed, 18 passed in 1.18s =========================",
-    )
-
-
-class World:
-    """A repository whose builds a test lets pass and fail, an hour after each other."""
-
-    client: GitHubClient
-
-    def __init__(self) -> None:
-        self.hours = 0
-        state = GitHubState(lambda: NOON + timedelta(hours=self.hours))
-        self.rig = GitHubRig(token=TOKEN, state=state)
-        self.state = self.rig.state
-        self.repository = self.state.add_repository(str(REPO))
-        self.anna = self.state.add_user("anna")
-        self.ben = self.state.add_user("ben")
-
-    def commit(
-        self, *paths: str, branch: str | None = None, by: str = "anna", text: str | None = None
-    ) -> Commit:
-        self.hours += 1
-        return self.state.commits.add(
-            self.repository,
-            f"Change {', '.join(paths)}",
-            by=self.anna if by == "anna" else self.ben,
-            files=dict.fromkeys(paths, text or f"{self.hours}\n"),
-            branch=branch,
-        )
-
-    def build(
-        self, commit: Commit, raw: bytes | None = None, *, branch: str = "main", job: str = "test"
-    ) -> ActionsRun:
-        """A run that passes, or fails with this log."""
-        self.hours += 1
-        plan = (
-            JobPlan(name=job) if raw is None else JobPlan(name=job, conclusion="failure", log=raw)
-        )
-        return self.state.ci.run(
-            self.repository, commit.sha, jobs=[plan], by=self.anna, branch=branch
-        )
-
-    def rerun(self, run: ActionsRun, *jobs: JobPlan) -> None:
-        self.hours += 1
-        self.state.ci.rerun(self.repository, run, jobs=jobs)
-
-    async def investigate(self, ref: str | None = None, *known: str) -> Investigation:
-        return await Investigator(self.client, Redactor(known)).investigate(REPO, ref)
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    world = World()
-    async with world.rig as rig:
-        hosts = (rig.log_host.host,)
-        async with GitHubClient(rig.api_url, PersonalToken(TOKEN), log_hosts=hosts) as client:
-            world.client = client
-            yield world
+    async with opened() as world:
+        yield world
 
 
 async def test_a_red_branch_is_explained_by_the_line_the_files_and_the_people(world: World) -> None:
@@ -157,59 +72,6 @@ async def test_what_broke_it_first_is_found_although_others_came_later(world: Wo
     assert len(found.changes.commits) == 2
 
 
-async def test_flaky_is_what_passed_and_failed_at_the_same_commit(world: World) -> None:
-    world.build(world.commit("a.py"))
-    red = world.build(world.commit("b.py"), failing())
-    world.rerun(red, JobPlan(name="test"))
-    world.rerun(red, JobPlan(name="test", conclusion="failure", log=failing()))
-
-    [failure] = (await world.investigate()).failures
-
-    assert failure.job.attempt == 3
-    [evidence] = failure.flaky
-    assert "passed and failed at the same commit" in evidence.says
-    assert len(evidence.links) == 2
-
-
-async def test_the_same_test_failing_at_an_unrelated_commit_shows_that_it_is_flaky(
-    world: World,
-) -> None:
-    base = world.commit("a.py")
-    world.build(base)
-    other = world.commit("docs.md", branch="letters")
-    world.build(other, failing(), branch="letters")
-    mine = world.commit("b.py")
-    world.build(mine, failing())
-
-    [failure] = (await world.investigate()).failures
-
-    assert [each.says for each in failure.flaky] == [
-        f"{TEST} failed at the unrelated commit {other.sha[:12]} as well"
-    ]
-
-
-async def test_a_broken_base_does_not_make_a_test_flaky(world: World) -> None:
-    world.build(world.commit("a.py"), failing())  # what both have in common failed already
-    world.build(world.commit("docs.md", branch="letters"), failing(), branch="letters")
-    world.build(world.commit("b.py"), failing())
-
-    [failure] = (await world.investigate()).failures
-
-    assert failure.flaky == ()
-
-
-async def test_another_test_failing_elsewhere_shows_nothing(world: World) -> None:
-    world.build(world.commit("a.py"))
-    world.build(
-        world.commit("docs.md", branch="letters"), failing("test_letters"), branch="letters"
-    )
-    world.build(world.commit("b.py"), failing())
-
-    [failure] = (await world.investigate()).failures
-
-    assert failure.flaky == ()
-
-
 async def test_secrets_in_a_log_reach_nobody(world: World) -> None:
     tokens = f"token ghp_{'a1B2' * 9} password {SECRET} " + "x" * 280 + f" {SECRET}"
     world.build(world.commit("a.py"), failing(said=tokens))
@@ -222,15 +84,129 @@ async def test_secrets_in_a_log_reach_nobody(world: World) -> None:
     assert SECRET[:12] not in shown
 
 
+PASSPHRASE = "correct horse battery staple of the registry"
+
+
+async def test_what_the_process_keeps_secret_is_taken_out_before_anything_is_cut(
+    world: World,
+) -> None:
+    said = "E       AssertionError: " + "word " * 52 + PASSPHRASE  # what is shown ends within it
+    world.build(world.commit("a.py"), failing(said=said))
+    [tool] = investigation_tools(world.client, Versions(world.client))
+    context = CallContext(
+        key="run:1", intended_at=NOON, redactor=Redactor([PASSPHRASE, "another-known-value"])
+    )
+
+    result = await tool.call({"repo": str(REPO)}, context)
+
+    told = json.dumps(result.content, default=str)
+    assert "word word" in told
+    assert "correct" not in told
+
+
+def test_of_a_line_that_a_gap_cuts_nothing_is_read() -> None:
+    keeper = LogKeeper(beginning_bytes=30, ending_bytes=60)
+    whole = b"".join(
+        b"fatal: %d gave s3cret-%d-of-the-registry\n" % (each, each) for each in range(20)
+    )
+    for begin in range(0, len(whole), 7):
+        keeper.take(whole[begin : begin + 7])
+    log = keeper.log()
+
+    read = b"".join(pieces(log))
+
+    assert not log.is_whole
+    assert read.count(b"\n") == whole.count(b"\n")
+    kept = [line for line in read.split(b"\n") if line]
+    assert kept
+    assert set(kept) < set(whole.split(b"\n"))
+
+
 async def test_a_log_that_is_gone_is_said_to_be(world: World) -> None:
-    run = world.commit("a.py")
-    plan = JobPlan(name="test", conclusion="failure", log=None)
-    world.state.ci.run(world.repository, run.sha, jobs=[plan], by=world.anna)
+    world.run(world.commit("a.py"), JobPlan(name="test", conclusion="failure", log=None))
 
     [failure] = (await world.investigate()).failures
 
     assert failure.analysis is None
     assert failure.unread
+
+
+def archive(**logs: bytes) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, raw in logs.items():
+            opened.writestr(name.replace("__", "/") + ".txt", raw)
+    return written.getvalue()
+
+
+async def test_a_log_that_is_gone_is_read_out_of_the_archive_of_its_run(world: World) -> None:
+    plan = JobPlan(name="build / test (3.11)", conclusion="failure", log=None)
+    run = world.run(world.commit("a.py"), plan, JobPlan(name="lint", log=b"fine\n"))
+    run.archive = archive(
+        **{
+            "0_lint": b"fatal: of another job\n",
+            "1_build  test (3.11)": failing(),
+            "build  test (3.11)__2_test (3.11)": b"fatal: of one step\n",
+        }
+    )
+
+    [failure] = (await world.investigate()).failures
+
+    assert failure.analysis is not None
+    assert failure.analysis.cause is not None
+    assert failure.analysis.cause.subject == TEST
+
+
+async def test_where_two_logs_of_an_archive_may_be_the_one_none_is_read(world: World) -> None:
+    run = world.run(world.commit("a.py"), JobPlan(name="a/b", conclusion="failure", log=None))
+    run.archive = archive(**{"0_ab": failing(), "1_a b": failing()})
+
+    [failure] = (await world.investigate()).failures
+
+    assert failure.analysis is None
+    assert "2 of the archive" in failure.unread
+
+
+async def test_nor_where_two_jobs_may_be_the_one_of_a_log(world: World) -> None:
+    plans = [JobPlan(name=name, conclusion="failure", log=None) for name in ("a/b", "a:b")]
+    run = world.run(world.commit("a.py"), *plans)
+    run.archive = archive(**{"0_a _ b": failing(), "1_a _ b (1)": failing("test_other")})
+
+    failures = (await world.investigate()).failures
+
+    assert [each.analysis for each in failures] == [None, None]
+
+
+async def test_an_archive_that_is_not_opened_is_no_log(world: World) -> None:
+    run = world.run(world.commit("a.py"), JobPlan(name="test", conclusion="failure", log=None))
+    run.archive = archive(**{"0_test": b"\0" * (8 * 2**20)})
+
+    [failure] = (await world.investigate()).failures
+
+    assert failure.analysis is None
+    assert "more than we unpack" in failure.unread
+
+
+async def test_the_archive_is_not_asked_for_an_earlier_attempt(world: World) -> None:
+    run = world.run(world.commit("a.py"), JobPlan(name="test", conclusion="failure", log=None))
+    run.archive = archive(**{"0_test": failing()})
+    [job] = await world.client.failed_jobs(REPO, run.id)
+    [listed] = (await world.client.list_action_runs(REPO)).items
+    logs = Logs(world.client, REPO, Redactor())
+    assert (await logs.analysis_wherever(listed, job)).cause is not None
+
+    with pytest.raises(NotFound):
+        await logs.analysis_wherever(replace(listed, attempt=2), job)
+
+
+async def test_a_run_that_failed_without_a_job_is_told(world: World) -> None:
+    run = world.run(world.commit("a.py"))
+    run.conclusion = "failure"
+
+    found = await world.investigate()
+
+    assert (found.failures, [each.id for each in found.without_job]) == ((), [run.id])
+    assert "none of its jobs did" in str(shown_investigation(found)["says"])
 
 
 async def test_jobs_that_fail_for_one_reason_are_told_once(world: World) -> None:
@@ -245,6 +221,16 @@ async def test_jobs_that_fail_for_one_reason_are_told_once(world: World) -> None
 
     assert failure.job.name == "test (3.11)"
     assert failure.also_in == ("test (3.12)", "test (3.13)")
+
+
+async def test_of_a_commit_that_failed_everywhere_only_so_many_runs_are_looked_into(
+    world: World,
+) -> None:
+    commit = world.commit("a.py")
+    for _ in range(MOST_RUNS + 2):
+        world.run(commit).conclusion = "failure"
+
+    assert len((await world.investigate()).without_job) == MOST_RUNS
 
 
 async def test_a_green_branch_has_nothing_to_explain(world: World) -> None:
@@ -269,7 +255,7 @@ async def test_a_newer_commit_on_the_branch_is_told(world: World) -> None:
 
 
 async def test_a_commit_of_a_fork_is_called_one(world: World) -> None:
-    fork = world.state.add_repository("mallory/platform")
+    fork = world.fork()
     commit = world.commit("a.py", branch="feature")
     plan = JobPlan(name="test", conclusion="failure", log=failing())
     world.state.ci.run(
@@ -295,3 +281,134 @@ async def test_the_tool_reads_with_the_permission_for_actions(world: World) -> N
     [tool] = investigation_tools(world.client, Versions(world.client))
 
     assert (tool.name, tool.permission, tool.effect) == ("investigate", "actions:read", "read")
+
+
+# --- strangers who call their branch as ours is called --------------------------------------------
+
+
+async def test_why_is_main_red_is_not_answered_with_the_main_of_a_fork(world: World) -> None:
+    green = world.commit("a.py")
+    world.build(green)
+    red = world.commit("b.py")
+    world.build(red, failing())
+    theirs = world.commit("c.py", branch="theirs")
+    for _ in range(3):
+        world.build(theirs, failing("test_theirs"), event="pull_request", fork=world.fork())
+    newer = world.commit("d.py")  # nothing has been built there yet
+
+    found = await world.investigate("main")
+
+    assert (found.commit.sha, found.newer, found.from_fork) == (red.sha, newer.sha, None)
+    assert found.changes is not None
+    assert found.changes.since == green.sha
+
+
+async def test_the_main_of_a_fork_alone_does_not_make_ours_red(world: World) -> None:
+    tip = world.commit("a.py")
+    theirs = world.commit("c.py", branch="theirs")
+    world.build(theirs, failing("test_theirs"), event="pull_request", fork=world.fork())
+    world.build(tip, failing("test_theirs"), event="pull_request", fork=world.fork())
+
+    found = await world.investigate()
+
+    assert (found.commit.sha, found.failures) == (tip.sha, ())
+
+
+async def test_a_fork_that_is_gone_is_a_fork(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ci_shapes.actions_run
+
+    def without_head(*which: Any) -> dict[str, Any]:
+        return shape(*which) | {"head_repository": None}
+
+    tip = world.commit("a.py")
+    world.build(tip, failing(), event="pull_request", fork=world.fork())
+    monkeypatch.setattr(ci_shapes, "actions_run", without_head)
+
+    assert (await world.investigate()).failures == ()
+    assert (await world.investigate(tip.sha)).from_fork == "one that is gone"
+
+
+async def test_what_a_fork_built_of_its_main_is_not_the_last_green_commit(world: World) -> None:
+    green = world.commit("a.py")
+    world.build(green)
+    first = world.commit("b.py")
+    world.build(first, failing())
+    theirs = world.commit("c.py", branch="theirs")
+    world.build(theirs, event="pull_request", fork=world.fork())
+    red = world.commit("d.py")
+    world.build(red, failing())
+
+    changes = (await world.investigate()).changes
+
+    assert changes is not None
+    assert (changes.since, changes.first_red) == (green.sha, first.sha)
+
+
+async def test_nor_is_what_was_built_to_merge_main_elsewhere(world: World) -> None:
+    green = world.commit("a.py")
+    world.build(green)
+    between = world.commit("b.py")
+    world.build(between, event="pull_request")  # main into a release
+    red = world.commit("c.py")
+    world.build(red, failing())
+    world.build(red, failing("test_release"), event="pull_request")
+
+    found = await world.investigate()
+
+    assert found.changes is not None
+    assert found.changes.since == green.sha
+    assert [each.run.event for each in found.failures] == ["push"]
+
+
+async def test_the_main_of_a_fork_has_a_history_of_its_own(world: World) -> None:
+    fork = world.fork()
+    world.build(world.commit("a.py"))  # green, and ours
+    before = world.commit("b.py", branch="theirs")
+    world.build(before, event="pull_request", fork=fork)
+    another = world.state.add_repository("anna/platform")
+    world.build(world.commit("d.py", branch="others"), event="pull_request", fork=another)
+    theirs = world.commit("c.py", branch="theirs")
+    world.build(theirs, failing(), event="pull_request", fork=fork)
+
+    found = await world.investigate(theirs.sha)
+
+    assert found.from_fork == "mallory/platform"
+    assert found.changes is not None
+    assert found.changes.since == before.sha
+
+
+async def test_a_commit_of_ours_is_not_called_a_forks_because_one_built_it_too(
+    world: World,
+) -> None:
+    tip = world.commit("a.py")
+    world.build(tip, failing())
+    world.build(tip, failing("test_theirs"), event="pull_request", fork=world.fork())
+
+    found = await world.investigate(tip.sha)
+
+    assert found.from_fork is None
+    assert [each.also_in for each in found.failures] == [()]
+    assert len(found.runs) == 1
+
+
+async def test_many_runs_of_a_fork_do_not_hide_what_failed(world: World) -> None:
+    world.build(world.commit("a.py"))
+    red = world.commit("b.py")
+    world.build(red, failing())
+    theirs, fork = world.commit("c.py", branch="theirs"), world.fork()
+    for _ in range(130):  # more than a page
+        world.build(theirs, failing(), event="pull_request", fork=fork)
+    world.commit("d.py")
+
+    assert (await world.investigate()).commit.sha == red.sha
+
+
+async def test_a_branch_that_is_built_for_its_pull_request_alone_is_explained(
+    world: World,
+) -> None:
+    change = world.commit("a.py", branch="letters")
+    world.build(change, failing(), branch="letters", event="pull_request")
+
+    [failure] = (await world.investigate("letters")).failures
+
+    assert failure.run.event == "pull_request"

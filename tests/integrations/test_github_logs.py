@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 
 from openloop.integrations.github import archives, logs
-from openloop.integrations.github.archives import unpack
+from openloop.integrations.github.archives import ArchivedLog, unpack
 from openloop.integrations.github.client import GitHubClient
 from openloop.integrations.github.credentials import PersonalToken
 from openloop.integrations.github.errors import NotFound, Refused, Unavailable
+from openloop.integrations.github.investigation_logs import pieces
 from openloop.integrations.github.logs import LogKeeper
 from openloop.integrations.github.names import RepoName
 from openloop.testing.rigs.github import ActionsStep, GitHubRig, JobPlan, Raw, Redirect
@@ -58,17 +59,14 @@ async def test_a_log_comes_from_the_other_host_and_our_token_stays_here(
 
     log = await client.job_log(REPO, job.id)
 
-    assert [*log.numbered_lines()] == [
-        (1, "2026-11-20T12:00:00Z one"),
-        (2, "2026-11-20T12:00:01Z Error: two"),
-    ]
+    assert log.beginning == LOG
     assert (log.is_whole, log.total_bytes) == (True, len(LOG))
     (download,) = rig.log_host.downloads
     assert "authorization" not in download.headers
     assert TOKEN not in repr(download)
 
 
-async def test_the_jobs_that_failed_are_found_of_a_run_and_of_a_commit(
+async def test_the_jobs_of_a_run_that_failed_are_found(
     rig: GitHubRig, client: GitHubClient
 ) -> None:
     steps = (ActionsStep(name="Build"), ActionsStep(name="Test", conclusion="failure"))
@@ -83,12 +81,10 @@ async def test_the_jobs_that_failed_are_found_of_a_run_and_of_a_commit(
     jobs = await client.failed_jobs(REPO, made.id)
     assert [job.name for job in jobs] == ["test", "slow"]
     assert [step.name for step in jobs[0].failed_steps] == ["Test"]
-    assert await client.failed_jobs_at(REPO, made.head_sha) == jobs
 
     repository = rig.state.repositories["acme/platform"]
     rig.state.ci.rerun(repository, made, jobs=[JobPlan(name="test"), JobPlan(name="slow")])
     assert await client.failed_jobs(REPO, made.id) == ()
-    assert await client.failed_jobs_at(REPO, made.head_sha) == ()
     assert [job.attempt for job in await client.failed_jobs(REPO, made.id, only="all")] == [1, 1]
 
 
@@ -214,19 +210,18 @@ def test_of_a_long_log_the_ends_are_kept_and_the_lines_counted(chunk: int) -> No
     assert not log.is_whole
     assert log.total_bytes == len(whole)
     assert len(log.ending) < 200 + chunk + 1
-    lines = [*log.numbered_lines()]
-    assert lines[0] == (1, "line 1")
-    assert lines[-1] == (500, "line 500")
-    told = {number: text for number, text in lines if text.startswith("line ")}
-    complete = {n: text for n, text in told.items() if text == f"line {n}"}
-    assert len(complete) >= len(lines) - 2
+    lines = b"".join(pieces(log)).split(b"\n")
+    assert (lines[0], lines[499], len(lines)) == (b"line 1", b"line 500", 501)
+    assert [*filter(None, lines)] == [
+        line for number, line in enumerate(lines, 1) if line == b"line %d" % number
+    ]
 
 
 def test_a_short_log_is_whole() -> None:
     keeper = LogKeeper(beginning_bytes=4, ending_bytes=100)
     keeper.take(b"one\ntwo\nthree")
-    assert [*keeper.log().numbered_lines()] == [(1, "one"), (2, "two"), (3, "three")]
-    assert [*LogKeeper().log().numbered_lines()] == []
+    assert (keeper.log().is_whole, keeper.log().beginning) == (True, b"one\ntwo\nthree")
+    assert LogKeeper().log().beginning == b""
 
 
 # --- the archive of a whole run ------------------------------------------------------------------
@@ -240,42 +235,58 @@ def archived(files: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> 
     return written.getvalue()
 
 
+def unpacked(archive: bytes) -> tuple[ArchivedLog, ...]:
+    return unpack(archive, everything)
+
+
+def everything(_: str) -> bool:
+    return True
+
+
 async def test_the_archive_of_a_run_is_unpacked(rig: GitHubRig, client: GitHubClient) -> None:
     made = run(rig, JobPlan(name="test", log=LOG), JobPlan(name="lint", log=b"fine\n"))
 
-    found = await client.run_logs(REPO, made.id)
+    found = await client.run_logs(REPO, made.id, is_wanted=everything)
 
     assert [one.label for one in found] == ["0_test.txt", "1_lint.txt"]
     assert [one.log.beginning for one in found] == [LOG, b"fine\n"]
 
 
+def test_what_is_not_wanted_of_an_archive_is_not_unpacked() -> None:
+    archive = archived({"0_test.txt": b"a", "bomb.txt": b"\0" * (8 * 2**20)})
+
+    (one,) = unpack(archive, lambda label: label == "0_test.txt")
+
+    assert one.log.beginning == b"a"
+
+
 def test_names_in_an_archive_are_labels() -> None:
-    (one,) = unpack(archived({"../../etc/\x1b[2Jpasswd": b"a"}))
+    (one,) = unpacked(archived({"../../etc/\x1b[2Jpasswd": b"a"}))
     assert one.label == "../../etc/ [2Jpasswd"
 
 
 def test_an_archive_within_is_not_opened() -> None:
     inner = archived({"a.txt": b"a"})
-    found = unpack(archived({"inner.zip": inner, "b.txt": b"b"}))
+    found = unpacked(archived({"inner.zip": inner, "b.txt": b"b"}))
     assert [one.label for one in found] == ["b.txt"]
 
 
 def test_a_bomb_is_not_unpacked() -> None:
     with pytest.raises(Refused, match="more than we unpack"):
-        unpack(archived({"bomb.txt": b"\0" * (8 * 2**20)}))
-    assert len(unpack(archived({"equal.txt": b"same\n" * 100_000}))) == 1
+        unpacked(archived({"bomb.txt": b"\0" * (8 * 2**20)}))
+    assert len(unpacked(archived({"equal.txt": b"same\n" * 100_000}))) == 1
 
 
 def test_many_small_files_are_as_much_as_one_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_UNPACKED_BYTES", 1000)
     with pytest.raises(Refused, match="more than we unpack"):
-        unpack(archived({f"{number}.txt": b"a" * 300 for number in range(4)}))
+        unpacked(archived({f"{number}.txt": b"a" * 300 for number in range(4)}))
 
 
 def test_an_archive_with_too_many_entries_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_ENTRIES", 3)
     with pytest.raises(Refused, match="more than 3"):
-        unpack(archived({f"{number}.txt": b"a" for number in range(4)}))
+        unpacked(archived({f"{number}.txt": b"a" for number in range(4)}))
 
 
 def test_a_directory_that_lies_about_its_entries_is_refused_by_its_size() -> None:
@@ -283,7 +294,7 @@ def test_a_directory_that_lies_about_its_entries_is_refused_by_its_size() -> Non
     end = archive.rfind(b"PK\x05\x06")
     struct.pack_into("<HH", archive, end + 8, 1, 1)
     with pytest.raises(Refused):
-        unpack(bytes(archive))
+        unpacked(bytes(archive))
 
 
 @pytest.mark.parametrize(
@@ -301,14 +312,14 @@ def test_a_directory_that_lies_about_its_entries_is_refused_by_its_size() -> Non
 )
 def test_what_is_no_archive_of_logs_is_refused(archive: bytes) -> None:
     with pytest.raises(Refused, match="archive"):
-        unpack(archive)
+        unpacked(archive)
 
 
 def test_a_damaged_entry_is_refused() -> None:
     archive = bytearray(archived({"a.txt": bytes(range(256)) * 50}, method=zipfile.ZIP_STORED))
     archive[100] ^= 0xFF
     with pytest.raises(Refused, match="damaged"):
-        unpack(bytes(archive))
+        unpacked(bytes(archive))
 
 
 def test_a_large_directory_hidden_behind_a_small_one_is_refused() -> None:
@@ -316,4 +327,4 @@ def test_a_large_directory_hidden_behind_a_small_one_is_refused() -> None:
     end = archive.rfind(b"PK\x05\x06")
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 1)
     with pytest.raises(Refused, match="more than"):
-        unpack(archive[:end] + locator + archive[end:])
+        unpacked(archive[:end] + locator + archive[end:])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from openloop.domain.redaction import Redactor
 from openloop.domain.tool import CallContext, ToolResult
 from openloop.integrations.github import integration
 from openloop.testing.rigs.github import (
@@ -347,7 +348,7 @@ async def test_no_answer_is_larger_than_a_model_takes(
         ("list_tree", {}),
     ):
         result = await call(name, **arguments)
-        whole = bounded(result)
+        whole = bounded(result, Redactor())
         assert result.outcome == "done"
         assert "cut" not in whole.content, (name, MAX_BYTES)
     tree = cast("dict[str, Any]", (await call("list_tree", page=3)).content)

@@ -138,3 +138,20 @@ def test_an_enterprise_server_has_its_pages_and_graphql_beside_its_api() -> None
     assert own.graphql_url == "https://github.example/api"
     public = read(GITHUB_TOKEN=TOKEN)
     assert (public.web_url, public.graphql_url) == ("https://github.com", "https://api.github.com")
+
+
+@pytest.mark.parametrize(
+    ("url", "issuer", "linked"),
+    [
+        ("https://agents.acme.example/", "https://id", "https://agents.acme.example"),
+        ("https://acme.example/openloop", "https://id", "https://acme.example/openloop"),
+        ("https://agents.acme.example", "", ""),
+        ("", "https://id", ""),
+        ("https://x)[approve](https://y", "https://id", ""),
+    ],
+)
+def test_this_installation_is_linked_where_it_has_logins(
+    url: str, issuer: str, linked: str
+) -> None:
+    settings = read(GITHUB_TOKEN=TOKEN, OPENLOOP_PUBLIC_URL=url, OPENLOOP_OIDC_ISSUER=issuer)
+    assert settings.public_url == linked

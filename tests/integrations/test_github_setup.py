@@ -125,8 +125,8 @@ def test_permissions_are_compared_by_level() -> None:
     assert [each.name for each in missing(given)] == ["issues"]
     assert excessive(given) == {"contents": "write", "workflows": "write"}
     assert narrowed(given) == {**ALL, "issues": "read"}
-    of_a_person = {name: level for name, level in ALL.items() if name != "members"}
-    assert missing(of_a_person, is_organization=False) == []
+    assert missing(ALL) == []
+    assert excessive(ALL) == {}
 
 
 # --- check ---------------------------------------------------------------------------------------

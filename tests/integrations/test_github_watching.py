@@ -107,6 +107,7 @@ async def test_what_is_said_done_and_broken_comes_in(world: World, desk: Desk) -
 async def test_a_build_that_fails_comes_in_once_for_each_attempt(world: World, desk: Desk) -> None:
     state, red = world.state, [JobPlan(name="test", conclusion="failure", log=b"E")]
     commit = state.commits.add(world.repository, "First", by=world.anna, files={"a.py": "a\n"})
+    state.add_pull(world.repository, "First", by=world.anna, head="main")
     run = state.ci.run(world.repository, commit.sha, jobs=red, by=world.anna)
     green = state.ci.run(world.repository, commit.sha, jobs=[JobPlan(name="lint")], by=world.anna)
     await desk.look()
@@ -343,6 +344,10 @@ async def test_a_repository_that_is_gone_keeps_no_other_from_being_read(
     world.says("@openloop-bot why?")
     await desk.reader.look(desk.bookmark, desk.inbox, [gone, *world.places])
     assert desk.inbox.texts == ["why?"]
+    assert '"acme/gone"' in orjson.dumps(desk.bookmark.read).decode()  # told by `doctor`
+    world.says("@openloop-bot and now?")
+    assert await desk.look() == ["and now?"]
+    assert "gone" not in str(desk.bookmark.read)
 
 
 def test_much_that_is_watched_is_asked_less_often(world: World) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from openloop.actions import supervised
 from openloop.domain.errors import Unavailable
-from openloop.runtime import supervised, sweep, worker
+from openloop.runtime import sweep, worker
 from openloop.runtime.sweep import Sweep
 from openloop.runtime.worker import Worker
 from tests.waiting import until

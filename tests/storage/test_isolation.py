@@ -82,7 +82,7 @@ async def with_everything(stage: Stage) -> None:
             link="https://tracker.example/canary",
         )
         await investigations.begin(
-            tx, stage.workspace, make.place(), red, failed_at=datetime.now(UTC)
+            tx, stage.workspace, make.place(), red, actor_id="1", failed_at=datetime.now(UTC)
         )
         await glasses.add(
             tx,

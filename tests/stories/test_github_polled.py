@@ -12,6 +12,7 @@ import pytest
 from openloop.cli.processes.listening import keep_receiving
 from openloop.integrations.github import deliveries
 from openloop.integrations.github.permissions import EVENTS, PERMISSIONS
+from openloop.integrations.github.watching import Watching
 from openloop.testing.rigs.github.apps import GitHubApp, rig_key
 from openloop.testing.rigs.github.payloads import payload_of
 from openloop.testing.story.stage import REPOSITORY
@@ -19,7 +20,7 @@ from tests.stories.on_github import BOT, EXAMPLE, PEOPLE
 from tests.stories.product import open_product
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from openloop.testing.rigs.github.happened import Happened
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.stories.product import Product
 
 LIST = "GET /app/hook/deliveries"
+COMMENTS = "GET /repos/{owner}/{repo}/issues/comments"
+LONG = "\N{FIRE}" * 65_000
 
 
 def prepare(state: GitHubState) -> None:
@@ -107,3 +110,42 @@ async def test_a_mention_that_nobody_delivers_is_answered_once(
         assert len(ours(issue)) == 1
         found = (await product.api("GET", "/api/v1/runs")).body["items"]
         assert sorted(run["state"] for run in found) == ["declined", "done"]
+
+
+async def test_behind_a_strangers_long_comments_a_token_hears_who_may_ask(
+    conninfo: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page of them is too large to be read at once, in the list of all and in the thread."""
+
+    def pace(_: Watching, places: Sequence[object]) -> float:
+        return 0.1 if places else 1.0
+
+    monkeypatch.setattr(Watching, "pace", pace)
+
+    def people(state: GitHubState) -> None:
+        for name, number in PEOPLE.items():
+            state.users[name] = replace(state.add_user(name), id=number)
+        state.add_repository(REPOSITORY, roles={"anna": "write", "openloop-bot": "write"})
+
+    async with open_product(
+        conninfo, home=home, manifests=EXAMPLE, scripts=EXAMPLE / "scripts", prepare=people
+    ) as product:
+        state = product.github.state
+        issue = state.add_issue(
+            state.repositories[REPOSITORY], "Uploads fail", by=state.users["mallory"]
+        )
+        surface = product.application.surfaces["github"]
+        receiving = asyncio.create_task(keep_receiving(surface, product.application))
+        await product.github.until(lambda: product.github.made(COMMENTS))
+        for _ in range(20):
+            state.add_comment(issue, LONG, by=state.users["mallory"])
+        state.add_comment(issue, "@openloop-bot why does it fail?", by=state.users["anna"])
+
+        def answers() -> list[Comment]:
+            return [each for each in issue.comments if each.author.login == "openloop-bot"]
+
+        await product.github.until(answers)
+
+        assert "The upload test waits for two seconds" in answers()[-1].body
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)

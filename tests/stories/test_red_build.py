@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openloop.testing.rigs.github.rows import CheckRun, Commit
 
 TOKEN = f"ghp_{'a1B2' * 9}"
+PASSPHRASE = "correct horse battery staple of the registry"
 SCRIPT = """\
 price: { input_per_million: 0.15, output_per_million: 0.60 }
 max_output_tokens: 16384
@@ -78,10 +79,12 @@ async def github(conninfo: str, home: Path) -> AsyncIterator[OnGitHub]:
         yield github
 
 
-def build(github: OnGitHub, commit: Commit, *, is_red: bool, branch: str = "main") -> None:
+def build(
+    github: OnGitHub, commit: Commit, *, is_red: bool, branch: str = "main", log: str = LOG
+) -> None:
     plan = JobPlan(name="test")
     if is_red:
-        plan = JobPlan(name="test", conclusion="failure", log=LOG.encode())
+        plan = JobPlan(name="test", conclusion="failure", log=log.encode())
     github.state.ci.run(
         github.repository, commit.sha, jobs=[plan], by=github.person("anna"), branch=branch
     )
@@ -123,6 +126,23 @@ async def test_why_is_main_red_is_explained_and_becomes_an_issue(github: OnGitHu
     await slack.click(card, action_id="approve", by="anna")
     await github.product.github.until(lambda: len(github.repository.issues) == 1)
     assert github.repository.issues[1].title == "VAT is rounded down"
+
+
+async def test_a_secret_of_this_process_is_not_told_where_the_answer_cuts_it(
+    github: OnGitHub,
+) -> None:
+    github.product.application.settings.redactor.learn([PASSPHRASE])
+    red = commit(github, "tests/test_vat.py")
+    github.repository.reports.runs.clear()
+    said = f"E       AssertionError: {'word ' * 52}{PASSPHRASE}"
+    build(github, red, is_red=True, log=LOG.replace("E       assert 2.67 == 2.68", said))
+    slack = github.product.slack
+
+    asked = await slack.say(CHANNEL, by="ben", text=f"<@{slack.bot.id}> why is main red?")
+    answer = await slack.reply_to(asked)
+
+    assert "word word" in answer.words
+    assert PASSPHRASE.split()[0] not in answer.words
 
 
 async def test_a_red_pull_request_is_explained_in_it_and_once(github: OnGitHub) -> None:

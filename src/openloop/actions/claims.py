@@ -136,7 +136,9 @@ def most_of(work: Work) -> lines.Most:
 
 
 def _is_ending(run: Run, unread: list[Message]) -> bool:
-    return run.cancel_asked_by is not None or any(is_stop(message.text) for message in unread)
+    is_taken_back = any(message.is_deleted and message.run_id == run.id for message in unread)
+    is_stopped = any(is_stop(message.text) for message in unread)
+    return run.cancel_asked_by is not None or is_taken_back or is_stopped
 
 
 async def next_in_line(database: Database, after: Work) -> list[ConversationRef]:

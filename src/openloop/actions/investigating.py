@@ -11,7 +11,7 @@ from openloop.domain.task import INVESTIGATE
 from openloop.storage import investigations
 
 if TYPE_CHECKING:
-    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.ids import RunId, WorkspaceId
     from openloop.domain.surface import FailedBuild, Inbound
     from openloop.storage.database import Transaction
 
@@ -42,11 +42,27 @@ def asked_about(inbound: Inbound) -> Inbound | None:
 
 
 async def may_begin(tx: Transaction, workspace: WorkspaceId, inbound: Inbound) -> bool:
-    """Whether somebody is to be asked about this build now: each commit once, and nothing stale."""
+    """Whether somebody is to be asked about this build now: each commit once, and nothing stale.
+
+    Who is behind a build is looked up by the worker only, so each of them counts for themselves until
+    then: a stranger's keeps nobody else's at the same commit from being looked into.
+    """
     build = inbound.build
     return build is None or await investigations.begin(
-        tx, workspace, inbound.thread.place, build, failed_at=inbound.occurred_at
+        tx,
+        workspace,
+        inbound.thread.place,
+        build,
+        actor_id=inbound.actor.id,
+        failed_at=inbound.occurred_at,
     )
+
+
+async def note_run(tx: Transaction, inbound: Inbound, run_id: RunId | None) -> None:
+    """Note which run a build has opened: as long as that is declined, it was not looked into."""
+    if inbound.build is not None and run_id is not None:
+        place, commit = inbound.thread.place, inbound.build.commit
+        await investigations.note_run(tx, place, commit, actor_id=inbound.actor.id, run_id=run_id)
 
 
 def _question(repo: str, build: FailedBuild) -> str:

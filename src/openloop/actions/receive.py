@@ -102,7 +102,9 @@ async def _receive(
             raise _NotWanted
         if not await investigating.may_begin(tx, workspace, inbound):
             raise _NotWanted
-        return await _take_message(tx, workspace, inbound, addressee)
+        received = await _take_message(tx, workspace, inbound, addressee)
+        await investigating.note_run(tx, inbound, received.run_id)
+        return received
 
 
 def _storable(inbound: Inbound) -> Inbound:
@@ -200,15 +202,17 @@ async def _change(
     tx: Transaction, workspace: WorkspaceId, inbound: Inbound, addressee: Addressee
 ) -> Received:
     """An edited or deleted message: what is unread reads as it stands now, and what was remembered
-    because of it is not recalled any more. An edit never alters a held call."""
+    because of it is not recalled any more. An edit never alters a held call, and a deletion ends no
+    run but the one that the message opened, before that has begun."""
     if addressee.conversation_id is None:
         raise _NotWanted
     conversation = ConversationId(addressee.conversation_id)
     await conversations.lock(tx, conversation)
-    text = inbound.text if inbound.kind == "edited" else ""
-    asked = await messages.replace_text(tx, conversation, inbound.message_id, text=text)
-    if asked is not None and inbound.kind == "deleted":
-        await runs.ask_cancel(tx, asked, actor_as_who(inbound.actor))
+    is_deleted = inbound.kind == "deleted"
+    text = "" if is_deleted else inbound.text
+    await messages.replace_text(
+        tx, conversation, inbound.message_id, text=text, is_deleted=is_deleted
+    )
     source = f"{inbound.thread.place.container}:{inbound.message_id}"
     retracted = await memories.retract_source(tx, source)
     for memory in retracted:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from openloop.actions import vouching
+from openloop.actions.supervised import keep_doing
 from openloop.domain.errors import Unavailable
 from openloop.domain.login import NotVouchedFor
 from openloop.storage import agents
@@ -47,12 +48,7 @@ class Renewing:
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        while True:
-            try:
-                await self.once()
-            except Unavailable as error:
-                log.warning("logins not renewed", reason=str(error))
-            await asyncio.sleep(EVERY_SECONDS)
+        await keep_doing("logins", self.once, EVERY_SECONDS)
 
     async def once(self) -> None:
         """Ask about every login that is due."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from openloop.domain.errors import Conflict
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A time of which the platform lists nothing any more: what happened then may be lost."""
+    """A time of which not all is listed any more, or can be read: what happened then may be lost."""
 
     since: datetime
     until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Something of a list that cannot be read at present: since when, and why."""
+
+    since: datetime
+    reason: str
 
 
 class LostBookmark(Conflict):

@@ -148,7 +148,7 @@ class Change:
     def refuse_voter(
         self, voter: PrincipalId, *, is_person: bool, has_owner: bool, solo_mode: bool
     ) -> None:
-        """Who may not approve: whoever proposed it, and a service; in solo mode anybody may.
+        """Who may not approve: a service, and, but in solo mode, whoever proposed it.
 
         `has_owner`: one of both is an owner, which an owners' matter needs in any mode, or there is none.
 
@@ -158,10 +158,8 @@ class Change:
         if self.is_owners_matter and not has_owner:
             message = "This changes roles or people: an owner has to propose or to approve it"
             raise NeedsOwner(message)
-        if solo_mode:
-            return
-        if voter == self.proposed_by:
-            message = "Somebody else has to approve what you proposed (this is not in solo mode)"
-            raise OwnProposal(message)
         if not is_person:
             raise NotAPerson("A person has to approve this, with a token of their own")
+        if voter == self.proposed_by and not solo_mode:
+            message = "Somebody else has to approve what you proposed (this is not in solo mode)"
+            raise OwnProposal(message)

@@ -172,7 +172,7 @@ class Route:
 class Timeouts:
     """How long one call to a model may take."""
 
-    call_seconds: Annotated[Count, Ge(1), Le(900)] = 120
+    call_seconds: Annotated[Count, Ge(1), Le(600)] = 120
 
 
 @part

@@ -102,6 +102,20 @@ class Redactor:
                 text = pattern.sub(REDACTED, text)
         return text
 
+    def without_beginning(self, text: str) -> str:
+        """A text whose end was cut off, without what may be the beginning of a known value there.
+
+        To be asked before `text`, which finds whole values only.
+        """
+        end = len(text)
+        for form in self._known:
+            at = text.find(form[0], max(0, len(text) - len(form) + 1))
+            while at >= 0 and not form.startswith(text[at:]):
+                at = text.find(form[0], at + 1)
+            if at >= 0:
+                end = min(end, at)
+        return text[:end]
+
     def json(self, written: bytes) -> bytes:
         """The same for a written JSON value; it stays one, whatever is taken out of its texts."""
         if not any(map(written.__contains__, self._looked_for_bytes)):

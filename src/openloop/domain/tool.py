@@ -1,10 +1,12 @@
 """Tools: what an agent may do, declared by us and never by a model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
+
+from openloop.domain.redaction import Redactor
 
 Arguments = dict[str, Any]
 """Validated arguments of a call: plain JSON values."""
@@ -29,11 +31,14 @@ class CallContext:
     """What a tool is given beside its arguments.
 
     `key` is the idempotency key of the effect (`run_id:step_seq`), the same on every attempt;
-    `intended_at` is when the intent was written: an effect older than that is not ours.
+    `intended_at` is when the intent was written: an effect older than that is not ours. `redactor`
+    knows what this process keeps secret: results are redacted wherever they are written, and what
+    a tool cuts it redacts before, since half of a secret is not recognised.
     """
 
     key: str
     intended_at: datetime
+    redactor: Redactor = field(default_factory=Redactor, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,7 +219,7 @@ async def _write(kit: Kit, work: Work, run: Run, step: Step, *, approval: Approv
     assert registered is not None  # noqa: S101  # the gate has just found it
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            result = await registered.tool.call(arguments, context_of(step))
+            result = await registered.tool.call(arguments, context_of(kit, step))
     except TryLater as later:
         if approval is None:
             result = ToolResult.failed(str(later))
@@ -282,7 +282,9 @@ async def look_up(kit: Kit, step: Step, approval: Approval | None) -> ToolResult
     for attempt in range(LOOK_UPS):
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                found = await registered.tool.look_up(_arguments(step, approval), context_of(step))
+                found = await registered.tool.look_up(
+                    _arguments(step, approval), context_of(kit, step)
+                )
         except (OpenLoopError, TimeoutError):
             found = None
         if found is not None:
@@ -306,7 +308,7 @@ async def _finish(
         work,
         run,
         step,
-        bounded(result),
+        bounded(result, kit.database.redactor),
         approval=approval,
         opened=_opened(kit, step, result, approval),
     )
@@ -337,7 +339,8 @@ async def _read(
         return ToolResult.failed("The tool is not there any more")
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            return bounded(await registered.tool.call(arguments, context_of(step)))
+            answered = await registered.tool.call(arguments, context_of(kit, step))
+            return bounded(answered, kit.database.redactor)
     except TimeoutError:
         return ToolResult.failed(f"No answer within {CALL_SECONDS} s")
     except OpenLoopError as error:
@@ -356,9 +359,9 @@ def _arguments(step: Step, approval: Approval | None) -> Arguments:
     return step.input["arguments"]
 
 
-def context_of(step: Step) -> CallContext:
-    """The idempotency key of a step, the same on every attempt."""
-    return CallContext(key=step.key, intended_at=step.started_at)
+def context_of(kit: Kit, step: Step) -> CallContext:
+    """The idempotency key of a step, the same on every attempt, and what is secret here."""
+    return CallContext(key=step.key, intended_at=step.started_at, redactor=kit.database.redactor)
 
 
 async def _delay(kit: Kit, work: Work, retry_at: datetime | None) -> float:

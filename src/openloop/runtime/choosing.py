@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from openloop.actions import choosing
+from openloop.actions.supervised import keep_doing
 from openloop.domain.errors import TryLater, Unavailable
 from openloop.plugin import PlaceRights
 from openloop.runtime import people
-from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents, choices
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from openloop.actions.supervised import keep_doing
 from openloop.domain.errors import OpenLoopError
 from openloop.plugin import GroupSource
-from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents, groups
 
 if TYPE_CHECKING:

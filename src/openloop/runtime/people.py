@@ -71,10 +71,19 @@ def may_ask(person: Person) -> bool:
 
 
 async def _is_stale(surface: Surface, work: Work, message: Message) -> bool:
-    """What nobody said is not answered when it is no news any more."""
+    """What nobody said is not answered when it is no news any more, nor where nobody says whether it is.
+
+    Raises:
+        Unavailable: the platform cannot be asked at the moment
+    """
     if not isinstance(surface, TellsStale):
         return False
-    return await surface.is_stale(work.conversation.thread, message.external_id)
+    try:
+        return await surface.is_stale(work.conversation.thread, message.external_id)
+    except Unavailable:
+        raise
+    except OpenLoopError:
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +105,10 @@ async def sort_messages(
         if message.has_left:
             why = "the requester was offboarded here"
             ignored.append(Ignored(message=message, code="requester_has_left", why=why))
+            continue
+        if message.is_deleted:
+            why = "it was deleted before it was looked at"
+            ignored.append(Ignored(message=message, code="request_deleted", why=why))
             continue
         person = await look_up(surface, work, message.actor)
         if not may_ask(person):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from openloop.actions import delivering, sealing
+from openloop.actions.supervised import keep_doing
 from openloop.domain.errors import OpenLoopError, Unavailable
-from openloop.runtime.supervised import keep_doing
 from openloop.storage import agents
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from openloop.actions import model_calls
+from openloop.actions.supervised import keep_doing
 from openloop.domain.conversation import ConversationRef
-from openloop.runtime.supervised import keep_doing
 from openloop.storage import (
     agents,
     choices,

@@ -22,6 +22,7 @@ from openloop.domain.journal import (
     working_seconds,
 )
 from openloop.domain.run import RunState
+from openloop.plugin import PlaceRights
 from openloop.runtime import disclosing, elsewhere, pausing, people
 from openloop.runtime.answers import answer_text, plain_name, send
 from openloop.runtime.calling import call_tools, finish_begun
@@ -49,9 +50,11 @@ async def advance(kit: Kit, work: Work) -> bool:
     run = work.run
     if run is None:
         return await _idle(kit, work)
-    if run.cancel_asked_by is not None:
-        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
     surface = kit.surfaces.get(work.conversation.surface)
+    # Where everybody can speak, nothing is said before it is known whether the requester may ask.
+    is_unknown = run.state is RunState.QUEUED and isinstance(surface, PlaceRights)
+    if run.cancel_asked_by is not None and not is_unknown:
+        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
     if surface is None:
         seconds = NOT_CONFIGURED_SECONDS
         await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
@@ -61,6 +64,8 @@ async def advance(kit: Kit, work: Work) -> bool:
     opening = next((each for each in ignored if each.message.run_id == run.id), None)
     if opening is not None:
         return await _decline(kit, work, run, opening, ignored)
+    if run.cancel_asked_by is not None:
+        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
     if ignored:  # words that ask for nothing: nobody of those becomes a requester by them
         await hearing.leave_out(kit.database, work, [each.message for each in ignored])
         return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from openloop.actions import claims
+from openloop.actions.supervised import keep_doing
 from openloop.domain.errors import LostClaim, Unavailable
 from openloop.plugin import PlaceRights
 from openloop.runtime import turn
@@ -19,7 +20,6 @@ from openloop.runtime.landing import fail
 from openloop.runtime.mirror import Mirror
 from openloop.runtime.queue import Queue
 from openloop.runtime.slots import Slots
-from openloop.runtime.supervised import keep_doing
 from openloop.runtime.sweep import Sweep
 from openloop.storage import conversations
 

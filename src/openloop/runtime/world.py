@@ -49,7 +49,8 @@ class InstalledWorld:
         if installed is None:
             if surface in NOT_YET:
                 return f"the {surface} surface is not supported yet in this version"
-            return f"{surface} is not configured: see docs/guides/{surface}.md"
+            guide = "github-setup" if surface == "github" else surface
+            return f"{surface} is not configured: see docs/guides/{guide}.md"
         try:
             found = await installed.find_place(name)
         except Unavailable:
@@ -86,7 +87,7 @@ class InstalledWorld:
             if tool.name in PLANNED_TOOLSETS:
                 return "this toolset is not supported yet in this version", False
             if tool.name == "github":
-                return "GitHub is not configured: set GITHUB_TOKEN", False
+                return "GitHub is not configured: see docs/guides/github-setup.md", False
             return f"there is no toolset {tool.name!r}", True
         known = {declared.permission for declared in toolset.tools}
         unknown = [each for each in tool.permissions if each not in known]

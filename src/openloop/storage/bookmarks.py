@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from openloop.domain.bookmark import Unread
 from openloop.storage import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from openloop.domain.bookmark import Gap
     from openloop.domain.ids import WorkspaceId
     from openloop.storage.database import Transaction
@@ -35,6 +35,8 @@ class Bookmark:
     gap_since: datetime | None
     gap_until: datetime | None
     gap_noticed_at: datetime | None
+    unread: Mapping[str, Unread]
+    """What of the list cannot be read at present, by its name."""
 
 
 async def take(
@@ -102,7 +104,8 @@ async def list_all(tx: Transaction) -> list[Bookmark]:
         Bookmark,
         """
         SELECT surface, name, kept_at, held_until > openloop.now() AS is_held,
-            gap_since, gap_until, gap_noticed_at
+            gap_since, gap_until, gap_noticed_at,
+            coalesce(read -> 'unread', '{}') AS unread
         FROM bookmarks ORDER BY surface, name LIMIT 1000
         """,
     )

@@ -362,6 +362,6 @@ async def refuse_powerful_role(connection: AsyncConnection[Any]) -> None:
     if row is None or any(row[1:]):
         message = (
             f"The application role {row[0] if row else '?'!r} is a superuser, bypasses row security "
-            "or owns tables; make openloop_app an ordinary role (see docs/reference/storage.md)"
+            "or owns tables; make openloop_app an ordinary role (see docs/reference/settings.md)"
         )
         raise Misconfigured(message)

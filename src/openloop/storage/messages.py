@@ -31,6 +31,7 @@ class Message:
     """One message; `run_id` is the run it opened or was taken by.
 
     `has_left`: its author is somebody who was offboarded here, whatever the platform says of them.
+    `is_deleted`: it was taken back before anybody had read it.
     """
 
     id: MessageId
@@ -42,10 +43,11 @@ class Message:
     link: str
     sent_at: datetime
     has_left: bool = False
+    is_deleted: bool = False
 
 
 _UNREAD: LiteralString = """
-    SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at,
+    SELECT id, conversation_id, run_id, external_id, actor, text, link, sent_at, is_deleted,
            EXISTS (SELECT FROM identities i JOIN principals p ON p.id = i.principal_id
                    WHERE i.external_id = actor->>'id' AND i.surface = actor->>'surface'
                      AND i.tenant IN (actor->>'tenant', '') AND p.left_at IS NOT NULL) AS has_left
@@ -179,23 +181,32 @@ async def assign(tx: Transaction, id: MessageId, run_id: RunId) -> None:
 
 
 async def replace_text(
-    tx: Transaction, conversation_id: ConversationId, external_id: str, *, text: str
-) -> RunId | None:
-    """The author edited or deleted a message: what is unread is read as it stands now.
+    tx: Transaction,
+    conversation_id: ConversationId,
+    external_id: str,
+    *,
+    text: str,
+    is_deleted: bool,
+) -> None:
+    """A message was edited or deleted: what is unread is read as it stands now.
 
-    Returns the run that the message opened, if that has not begun: its request is the new text.
+    The request of a run that it opened and that has not begun is the new text, too.
     """
-    return await tx.value(
+    await tx.send(
         """
         WITH m AS (
-            UPDATE messages SET text = %(text)s
+            UPDATE messages SET text = %(text)s, is_deleted = %(is_deleted)s
             WHERE conversation_id = %(conversation_id)s AND external_id = %(external_id)s
               AND read_at IS NULL
             RETURNING run_id)
         UPDATE runs r SET request = %(text)s FROM m WHERE r.id = m.run_id AND r.state = 'queued'
-        RETURNING r.id
         """,
-        {"conversation_id": conversation_id, "external_id": external_id, "text": text},
+        {
+            "conversation_id": conversation_id,
+            "external_id": external_id,
+            "text": text,
+            "is_deleted": is_deleted,
+        },
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from openloop.domain.tool import ToolResult
+
+if TYPE_CHECKING:
+    from openloop.domain.redaction import Redactor
 
 MAX_BYTES = 32 * 1024
 _CONTROL = dict.fromkeys(
@@ -15,11 +18,15 @@ _CONTROL = dict.fromkeys(
 """Control characters, and halves of surrogate pairs, which no encoder takes."""
 
 
-def bounded(result: ToolResult) -> ToolResult:
-    """The result without control characters; a large one becomes its beginning, and says so."""
+def bounded(result: ToolResult, redactor: Redactor) -> ToolResult:
+    """The result without control characters; a large one becomes its beginning, and says so.
+
+    What is secret goes before anything is cut: half of it would not be known for what it is.
+    """
     content = _clean(result.content)
     text = orjson.dumps(content, default=str)
     if len(text) > MAX_BYTES:
+        text = redactor.json(text)
         content = {
             "cut": f"The answer has {len(text)} bytes; this is the beginning of it.",
             "beginning": text[:MAX_BYTES].decode(errors="ignore"),

@@ -44,13 +44,14 @@ async def rig() -> AsyncIterator[GitHubRig]:
 
 @asynccontextmanager
 async def surface_on(
-    rig: GitHubRig, *, is_app: bool = True, progress_seconds: float = 15.0
+    rig: GitHubRig, *, is_app: bool = True, progress_seconds: float = 15.0, public_url: str = ""
 ) -> AsyncGenerator[GitHubSurface]:
     """The surface, connected to a rig."""
     settings = GitHubSettings(
         app=AppSettings(id="1", private_key="") if is_app else None,
         token=None if is_app else TOKEN,
         api_url=rig.api_url,
+        public_url=public_url,
     )
     credentials = BotToken(TOKEN) if is_app else PersonalToken(TOKEN)
     client = GitHubClient(rig.api_url, credentials, total_seconds=2.0)

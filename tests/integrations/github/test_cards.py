@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 import orjson
 import pytest
 
+from openloop.api.pages import RETURN_TO
 from openloop.domain.errors import Unavailable
 from openloop.domain.ids import new_id
 from openloop.domain.surface import (
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from openloop.testing.rigs.github.happened import Happened
     from openloop.testing.rigs.github.rows import Issue
 
+ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-of-128-bits-22"
 BUTTONS = (
     Button(action="approve", label="Approve", token=TOKEN, style="primary"),
@@ -117,11 +122,40 @@ async def test_with_a_personal_token_github_decides_nothing_and_says_where(
         (said,) = pull.comments
         assert TOKEN not in said.body
         assert "openloop approvals approve 01a2" in said.body
+        assert "](" not in said.body
         settle = Settle(message_id=card, approval="01a2", card=CARD, outcome="Approved by anna")
         await surface.perform(settle, thread_of(pull), key=str(new_id()))
     assert "openloop approvals" not in said.body
     assert "Approved by anna" in shown(said.body)
     assert rig.state.repositories["acme/platform"].reports.checks == {}
+
+
+@pytest.mark.parametrize("is_private", [True, False])
+@pytest.mark.parametrize("below", ["", "/openloop"])
+async def test_where_browsers_log_in_it_links_to_the_approval_and_says_nothing_else_of_it(
+    rig: GitHubRig, pull: Issue, below: str, *, is_private: bool
+) -> None:
+    """Whoever reads along on a public repository learns an id, and where this installation is."""
+    rig.state.repositories["acme/platform"].private = is_private
+    public_url, approval = f"https://agents.acme.example{below}", str(new_id())
+    async with surface_on(rig, is_app=False, public_url=public_url) as surface:
+        await ask(surface, pull, replace(ASK, approval=approval))
+    (said,) = pull.comments
+    found = re.search(r"\[Read it\]\((.*?)\)", said.body)
+    assert found is not None
+    address, _, query = found[1].partition("?")
+
+    assert address == f"{public_url}/login"
+    [(name, path)] = parse_qsl(query)
+    assert (name, path) == ("return_to", f"{below}/api/v1/approvals/{approval}")
+    assert RETURN_TO.fullmatch(path)
+    assert f"openloop approvals approve {approval}" in said.body
+
+
+def test_what_a_card_links_to_is_an_address_of_the_api() -> None:
+    paths = orjson.loads((ROOT / "docs/reference/openapi.json").read_bytes())["paths"]
+    assert "get" in paths["/api/v1/approvals/{approval_id}"]
+    assert "return_to" in {each["name"] for each in paths["/login"]["get"]["parameters"]}
 
 
 async def test_what_cannot_be_shown_whole_cannot_be_approved_here(

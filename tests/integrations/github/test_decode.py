@@ -17,6 +17,15 @@ OWN = Identity(id=900, login="openloop[bot]", is_app=True)
 SHA = "ab" * 20
 ANNA = {"id": 1, "login": "anna", "type": "User"}
 REPOSITORY = {"id": 7, "full_name": "Acme/Platform"}
+UPDATED = "2026-11-23T11:59:00Z"
+SUITE: dict[str, Any] = {
+    "id": 1,
+    "app": {"slug": "github-actions"},
+    "head_sha": SHA,
+    "head_branch": "main",
+    "conclusion": "failure",
+    "updated_at": UPDATED,
+}
 ISSUE = {"number": 42, "title": "It fails", "updated_at": "2026-11-23T11:00:00Z"}
 
 
@@ -112,7 +121,7 @@ def test_a_build_is_answered_in_no_thread_that_a_stranger_chose() -> None:
     def pull(number: int, repo_id: int) -> dict[str, Any]:
         return {"number": number, "base": {"repo": {"id": repo_id}}}
 
-    suite = {"id": 3, "head_sha": SHA, "head_branch": "main", "conclusion": "failure"}
+    suite = SUITE | {"id": 3}
     payload: dict[str, Any] = {"action": "completed", "repository": REPOSITORY, "sender": ANNA}
     payload["check_suite"] = suite | {"pull_requests": [pull(1, 666), pull(42, 7), {"number": 2}]}
     event = told("check_suite", payload)
@@ -180,15 +189,18 @@ def test_a_label_is_taken_where_the_manifest_lists_it() -> None:
 
 
 def test_both_events_of_a_red_build_are_about_its_commit() -> None:
-    suite = {"id": 1, "head_sha": SHA, "head_branch": "main", "conclusion": "failure"}
-    run = suite | {"id": 2, "head_repository": {"id": 7}}
+    suite = SUITE
+    run = suite | {"id": 2, "head_repository": {"id": 7}, "event": "push"}
     bot = {"id": 2, "login": "dependabot[bot]", "type": "Bot"}
     whole = {"action": "completed", "repository": REPOSITORY, "sender": bot}
     first = told("check_suite", whole | {"check_suite": suite})
     second = told("workflow_run", whole | {"workflow_run": run})
     assert first is not None
     assert second is not None
-    assert {first.subject_key, second.subject_key} == {f"build:7:{SHA}"}
+    assert {first.subject_key, second.subject_key} == {
+        f"build:7:{SHA}:check_suite:1:{UPDATED}",
+        f"build:7:{SHA}:workflow_run:2:{UPDATED}",
+    }
     assert first.build is not None
     assert (first.build.commit, first.build.branch, first.build.is_fork) == (SHA, "main", False)
     assert told("check_suite", whole | {"check_suite": suite | {"conclusion": "success"}}) is None
@@ -196,14 +208,41 @@ def test_both_events_of_a_red_build_are_about_its_commit() -> None:
 
 
 def test_a_build_of_a_fork_says_so() -> None:
-    suite = {"id": 1, "head_sha": SHA, "head_branch": None, "conclusion": "failure"}
-    run = suite | {"head_branch": "fix", "head_repository": {"id": 8}}
+    suite = SUITE | {"head_branch": None}
+    run = suite | {"head_branch": "fix", "head_repository": {"id": 8}, "event": "pull_request"}
     whole = {"action": "completed", "repository": REPOSITORY, "sender": ANNA}
     for event, thing in (("check_suite", suite), ("workflow_run", run)):
         found = told(event, whole | {event: thing})
         assert found is not None
         assert found.build is not None
         assert found.build.is_fork
+
+
+@pytest.mark.parametrize("event", ["issue_comment", "issues", "watch", "pull_request_target", ""])
+def test_what_anybody_can_begin_is_no_build(event: str) -> None:
+    """Such workflows run at the newest commit of the default branch, in the repository itself."""
+    run = SUITE | {"head_repository": {"id": 7}, "event": event}
+    whole = {"action": "completed", "repository": REPOSITORY, "sender": ANNA, "workflow_run": run}
+    assert told("workflow_run", whole) is None
+
+
+def test_a_suite_of_another_app_has_no_log_to_look_into() -> None:
+    for app in ({"slug": "another-ci"}, None, {}):
+        suite = SUITE | {"app": app}
+        whole = {"action": "completed", "repository": REPOSITORY, "sender": ANNA}
+        assert told("check_suite", whole | {"check_suite": suite}) is None
+
+
+def test_with_a_personal_token_a_build_needs_a_pull_request_to_answer_in() -> None:
+    pull = {"number": 42, "base": {"repo": {"id": 7}}}
+    person = replace(OWN, login="anna-bot", is_app=False)
+    run = SUITE | {"head_repository": {"id": 7}, "event": "push"}
+    whole = {"action": "completed", "repository": REPOSITORY, "sender": ANNA}
+    assert told("workflow_run", whole | {"workflow_run": run}, own=person) is None
+    found = told(
+        "workflow_run", whole | {"workflow_run": run | {"pull_requests": [pull]}}, own=person
+    )
+    assert found is not None
 
 
 @pytest.mark.parametrize("broken", [None, [], 0, "", {}, {"number": -1}, {"number": 2**40}])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from openloop.domain.build_logs.analysis import Analysis
+    from openloop.domain.build_logs.showing import Part
     from openloop.domain.build_logs.sighting import Sighting
     from openloop.domain.redaction import Redactor
 
@@ -66,8 +67,8 @@ class _Analyser:
         self.has_steps = False
         self.ended_well = 0
         self._headings = Headings()
-        self._group: tuple[int, str] | None = None
-        self._go_test: str | None = None
+        self._group: tuple[int, Part] | None = None
+        self._go_test: Part | None = None
 
     @property
     def wants_next(self) -> bool:
@@ -90,9 +91,9 @@ class _Analyser:
         if text.startswith(_GROUP):
             self.has_steps = True
             _, is_run, name = text.partition(f"{_GROUP}Run ")
-            self._group = (line.number, name) if is_run else None
+            self._group = (line.number, line.part(name)) if is_run else None
             if is_run and _ACTION.match(name):
-                self._begin_step(line.number, name)
+                self._begin_step(line.number, line.part(name))
             return True
         if text.startswith(_END_OF_GROUP):
             self.has_steps = True
@@ -106,7 +107,7 @@ class _Analyser:
             return True
         return False
 
-    def _begin_step(self, number: int, name: str) -> None:
+    def _begin_step(self, number: int, name: Part) -> None:
         last = self.steps[-1]
         self._headings.close_all(last)
         if last.last_sign:
@@ -153,10 +154,11 @@ class _Analyser:
             self._remember(line)
             return False
         rule, match = best
-        self._note(rule, match.groupdict().get("subject") or None, line)
+        subject = match.groupdict().get("subject")
+        self._note(rule, line.part(subject) if subject else None, line)
         return True
 
-    def _note(self, rule: Rule, subject: str | None, line: Sighting) -> None:
+    def _note(self, rule: Rule, subject: Part | None, line: Sighting) -> None:
         step = self.steps[-1]
         if rule.tool == "go" and subject is None:
             subject = self._go_test
@@ -177,6 +179,6 @@ class _Analyser:
     def _remember(self, line: Sighting) -> None:
         """What is no cause, and yet has to be known later."""
         if run := _GO_TEST.match(line.text):
-            self._go_test = run["subject"]
+            self._go_test = line.part(run["subject"])
         elif _ENDED_WELL.match(line.text):
             self.ended_well = line.number

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from openloop.domain.build_logs.analysis import Excerpt, LogLine
 from openloop.domain.build_logs.lines import clean
-from openloop.domain.build_logs.showing import cut, shown
+from openloop.domain.build_logs.showing import shown, shown_part
 from openloop.domain.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openloop.domain.build_logs.lines import Line
     from openloop.domain.build_logs.sighting import Clue
     from openloop.domain.build_logs.step import Step
 
@@ -23,11 +22,10 @@ def excerpt_of(clue: Clue, step: Step, *, room: int, redactor: Redactor | None) 
     Of what programs wrote between each other, only this one's lines are taken.
     """
     redactor = redactor or Redactor()
-    cause = clean(clue.raw)
-    lines = {clue.number: shown(cause, redactor)}
+    lines = {clue.number: shown(clue.raw, redactor)}
     left = room - _cost(lines[clue.number])
-    for number, line in _around(clue, step, stream=cause.stream):
-        text = shown(line, redactor)
+    for number, raw in _around(clue, step):
+        text = shown(raw, redactor)
         left -= _cost(text)
         if left < 0:
             break
@@ -35,25 +33,25 @@ def excerpt_of(clue: Clue, step: Step, *, room: int, redactor: Redactor | None) 
     return Excerpt(
         kind=clue.kind,
         cause=clue.number,
-        subject=None if clue.subject is None else cut(redactor.text(clue.subject)),
-        step=None if step.name is None else cut(redactor.text(step.name)),
+        subject=shown_part(clue.subject, redactor),
+        step=shown_part(step.name, redactor),
         lines=tuple(LogLine(number, text) for number, text in sorted(lines.items())),
     )
 
 
-def _around(clue: Clue, step: Step, *, stream: str) -> Iterator[tuple[int, Line]]:
+def _around(clue: Clue, step: Step) -> Iterator[tuple[int, bytes]]:
     """The nearest lines first, and what follows before what precedes."""
+    stream = clean(clue.raw).stream
     before = _numbered(clue.before, first=clue.number - clue.before.count(b"\n"))
     behind = _numbered(clue.behind.rpartition(b"\n")[0], first=clue.number + 1)
-    earlier = [each for each in reversed([*before]) if each[1].stream == stream]
-    later = [each for each in behind if each[1].stream == stream]
+    earlier = [each for each in reversed([*before]) if clean(each[1]).stream == stream]
+    later = [each for each in behind if clean(each[1]).stream == stream]
     nearest = (*later[:12], *earlier[:8], *later[12:30], *earlier[8:16])
     return (each for each in nearest if step.first <= each[0] <= step.last_sign)
 
 
-def _numbered(raw: bytes, *, first: int) -> Iterator[tuple[int, Line]]:
-    pieces = raw.removesuffix(b"\n").split(b"\n") if raw else []
-    return ((number, clean(piece)) for number, piece in enumerate(pieces, first))
+def _numbered(raw: bytes, *, first: int) -> Iterator[tuple[int, bytes]]:
+    return enumerate(raw.removesuffix(b"\n").split(b"\n") if raw else [], first)
 
 
 def _cost(text: str) -> int:

@@ -31,6 +31,8 @@ def evidence_of(
 ) -> tuple[Evidence, ...]:
     """What shows that a failure comes and goes by itself; empty where nothing does.
 
+    Whoever asks gives outcomes only that can be compared, of builds that no outsider caused.
+
     There are two such things: the same job passed and failed at the same commit; the same test
     failed at a commit of `unrelated`. A commit is unrelated where neither has the other's changes
     and what they have in common did not fail: else one broken change would look like chance.

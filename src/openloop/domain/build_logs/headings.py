@@ -11,6 +11,7 @@ from openloop.domain.build_logs.rule import CERTAIN, LIKELY
 
 if TYPE_CHECKING:
     from openloop.domain.build_logs.rule import Below, Rule
+    from openloop.domain.build_logs.showing import Part
     from openloop.domain.build_logs.sighting import Sighting
     from openloop.domain.build_logs.step import Step
 
@@ -35,7 +36,7 @@ class _Open:
     rule: Rule
     below: Below
     line: Sighting
-    subject: str | None
+    subject: Part | None
     left: int
     is_searching: bool
 
@@ -51,7 +52,7 @@ class Headings:
         """Whether the next line is needed, whatever stands in it."""
         return bool(self._open)
 
-    def open(self, rule: Rule, line: Sighting, subject: str | None, step: Step) -> None:
+    def open(self, rule: Rule, line: Sighting, subject: Part | None, step: Step) -> None:
         """Begin to look for the cause, unless the heading is part of what another one announced.
 
         That is so where a failing test prints what looks like a heading.
@@ -79,7 +80,7 @@ class Headings:
         found.left -= 1
         if below.subject is not None and (entry := below.subject.match(line.text)):
             _settle(found, step)
-            found.line, found.subject = line, entry["subject"]
+            found.line, found.subject = line, line.part(entry["subject"])
             found.is_searching, found.left = True, below.lines
             return True
         if found.is_searching and (cause := below.cause.match(line.text)):
@@ -107,7 +108,7 @@ class Headings:
 def _note(found: _Open, line: Sighting, cause: re.Match[str], step: Step) -> None:
     rule = found.rule
     if "subject" in cause.re.groupindex:  # the line only says where: the heading is the cause
-        step.note(found.line, rule.kind, CERTAIN, rule.tool, cause["subject"])
+        step.note(found.line, rule.kind, CERTAIN, rule.tool, line.part(cause["subject"]))
         return
     weight = CERTAIN if rule.weight >= LIKELY else rule.weight
     step.note(line, _kind_of(line.text, rule.kind), weight, rule.tool, found.subject)

@@ -39,19 +39,24 @@ class Line(NamedTuple):
 
 def clean(raw: bytes) -> Line:
     """One line, without its line end: at most LONGEST_MATCHED characters of what can be seen."""
-    text = raw[:LONGEST_READ].decode("utf-8", "replace")
+    text = visible(raw[:LONGEST_READ])
+    stream = _STREAM.match(text)
+    if stream is None:
+        return Line("", text[:LONGEST_MATCHED])
+    return Line(stream[0], text[stream.end() : stream.end() + LONGEST_MATCHED])
+
+
+def visible(raw: bytes) -> str:
+    """All that can be seen of these bytes of one line."""
+    text = raw.decode("utf-8", "replace")
     if "\x1b" in text or "\x9b" in text:
         text = _ESCAPES.sub("", text)
     if "\r" in text:
         text = _overwritten(text)
     if not text.isprintable():
         text = _INVISIBLE.sub("", text)
-    if clock := _CLOCK.match(text):
-        text = text[clock.end() :]
-    stream = _STREAM.match(text)
-    if stream is None:
-        return Line("", text[:LONGEST_MATCHED])
-    return Line(stream[0], text[stream.end() : stream.end() + LONGEST_MATCHED])
+    clock = _CLOCK.match(text)
+    return text if clock is None else text[clock.end() :]
 
 
 def _overwritten(text: str) -> str:

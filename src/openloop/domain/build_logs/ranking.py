@@ -101,5 +101,5 @@ def _tells(excerpt: Excerpt, clue: Clue) -> bool:
     return any(line.number == clue.number for line in excerpt.lines) or (
         clue.subject is not None
         and excerpt.subject is not None
-        and short(clue.subject) == short(excerpt.subject)
+        and short(clue.subject.text) == short(excerpt.subject)
     )

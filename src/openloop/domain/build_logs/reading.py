@@ -115,10 +115,16 @@ def _windows(chunks: Iterable[bytes]) -> Iterator[Window]:
     for following in _blocks(chunks):
         if block:
             yield _window(before, block, following)
-            before = (before + block)[-_BEFORE:]
+            before = _last_lines(before + block)
         block = following
     if block:
         yield _window(before, block, b"")
+
+
+def _last_lines(text: bytes) -> bytes:
+    """Some kilobytes of the end, whole lines: the rest of one could be half of a secret."""
+    begin = len(text) - _BEFORE
+    return text[text.find(b"\n", begin) + 1 :] if begin > 0 else text
 
 
 def _window(before: bytes, block: bytes, following: bytes) -> Window:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from openloop.domain.build_logs.index import words_in
 from openloop.domain.build_logs.lines import LONGEST_READ, clean
+from openloop.domain.build_logs.showing import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ class Clue:
     kind: FailureKind
     weight: int
     tool: str
-    subject: str | None
+    subject: Part | None
     before: bytes
     raw: bytes
     behind: bytes
@@ -43,7 +44,11 @@ class Sighting:
     end: int
     window: Window
 
-    def clue(self, *, kind: FailureKind, weight: int, tool: str, subject: str | None) -> Clue:
+    def part(self, text: str) -> Part:
+        """Something that stands in this line."""
+        return Part(text, self.raw)
+
+    def clue(self, *, kind: FailureKind, weight: int, tool: str, subject: Part | None) -> Clue:
         """Keep what is needed of it; that is some kilobytes."""
         before, behind = self.window.around(self.start, self.end)
         return Clue(
@@ -59,8 +64,8 @@ class Sighting:
 
 
 def sight(picked: Picked) -> Sighting:
-    """Clean a line of the log."""
-    raw = picked.window.text[picked.start : min(picked.end, picked.start + LONGEST_READ)]
+    """Clean a line of the log; what is kept of it raw tells by its length that there is more."""
+    raw = picked.window.text[picked.start : min(picked.end, picked.start + LONGEST_READ + 1)]
     stream, text = clean(raw)
     words = picked.words
     if words is None or b"\x1b" in raw:  # colours may stand between the letters of a word

@@ -12,6 +12,7 @@ from openloop.domain.build_logs.rule import LIKELY, POSSIBLE, PROVED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openloop.domain.build_logs.showing import Part
     from openloop.domain.build_logs.sighting import Clue, Sighting
 
 EXIT_KINDS: Final = {
@@ -36,7 +37,7 @@ _SEPARATORS: Final = re.compile(r"::|[.\s>\u203a(]+")
 class Step:
     """A step while it is read. Of what repeats, the first few are kept, of what is vague the last."""
 
-    name: str | None
+    name: Part | None
     first: int = 1
     last_sign: int = 0
     exit_code: int | None = None
@@ -53,7 +54,7 @@ class Step:
         return (*self.clues, *self._vague, *self._said.values())
 
     def note(
-        self, line: Sighting, kind: FailureKind, weight: int, tool: str, subject: str | None
+        self, line: Sighting, kind: FailureKind, weight: int, tool: str, subject: Part | None
     ) -> None:
         """Keep a line that may be the cause, unless there are enough of its sort."""
         if weight < POSSIBLE:
@@ -67,9 +68,11 @@ class Step:
             clue = line.clue(kind=kind, weight=weight, tool=tool, subject=subject)
             self.clues.append(clue)
 
-    def hear(self, line: Sighting, kind: FailureKind, weight: int, tool: str, subject: str) -> None:
+    def hear(
+        self, line: Sighting, kind: FailureKind, weight: int, tool: str, subject: Part
+    ) -> None:
         """Keep the first thing that a test says until it is known whether the test failed."""
-        key = (tool, short(subject))
+        key = (tool, short(subject.text))
         if key in self._said:
             return
         self._said[key] = line.clue(kind=kind, weight=weight, tool=tool, subject=subject)
@@ -86,12 +89,12 @@ class Step:
         if len(known) < _FAILED_KEPT:
             known.add(name)
 
-    def has_passed(self, tool: str, subject: str | None) -> bool:
+    def has_passed(self, tool: str, subject: Part | None) -> bool:
         """Whether other tests of this tool are known to have failed, and not this one."""
         failed = self._failed.get(tool, set())
         if subject is None or not 0 < len(failed) < _FAILED_KEPT:
             return False
-        return short(subject) not in failed
+        return short(subject.text) not in failed
 
     def forget_from(self, number: int) -> None:
         """The lines from here on were the text of a command, not what it printed."""

@@ -60,7 +60,6 @@ class Installation:
 
     id: int
     app_slug: str
-    target_type: str
     permissions: Mapping[str, str]
     events: tuple[str, ...] = ()
     repository_selection: str = "selected"
@@ -238,8 +237,13 @@ class AppApi:
 
 def time_of(answered: Answered) -> datetime | None:
     """What time it was at GitHub when it answered, to the second."""
+    return time_in(answered.headers)
+
+
+def time_in(headers: Mapping[str, str]) -> datetime | None:
+    """The time that the headers of an answer tell."""
     try:
-        theirs = parsedate_to_datetime(answered.headers.get("date", ""))
+        theirs = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return None
     return theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=UTC)

@@ -13,9 +13,13 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from openloop.integrations.github.errors import Refused
 from openloop.integrations.github.logs import Log, LogKeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ARCHIVE_BYTES = 32 * 2**20
 DIRECTORY_BYTES = 2**20
@@ -42,8 +46,8 @@ class ArchivedLog:
     log: Log
 
 
-def unpack(archive: bytes) -> tuple[ArchivedLog, ...]:
-    """The logs in an archive; slow, so not for the event loop.
+def unpack(archive: bytes, is_wanted: Callable[[str], bool]) -> tuple[ArchivedLog, ...]:
+    """The logs in an archive whose labels are wanted; slow, so not for the event loop.
 
     Raises:
         Refused: it is none, or one that we do not open
@@ -58,10 +62,13 @@ def unpack(archive: bytes) -> tuple[ArchivedLog, ...]:
                 raise Refused(f"The archive of logs has more than {MOST_ENTRIES} files")
             for entry in entries:
                 _check_entry(entry)
+                label = _label(entry.filename)
+                if not is_wanted(label):
+                    continue
                 log = _unpacked(opened, entry, left)
                 if log is not None:
                     left -= log.total_bytes
-                    logs.append(ArchivedLog(label=_label(entry.filename), log=log))
+                    logs.append(ArchivedLog(label=label, log=log))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError):
         raise Refused("The archive of logs is damaged") from None
     return tuple(logs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
 
 from openloop.integrations.github import speech
 from openloop.integrations.github.mentions import command_for
@@ -28,10 +29,14 @@ _CUT = "… [cut]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """Whether comments decide on this installation, or the buttons of the card's own check."""
+    """Whether comments decide on this installation, or the buttons of the card's own check.
+
+    `public_url` is where browsers log in to this installation; empty where none can.
+    """
 
     by_comment: bool
     by_check: bool = False
+    public_url: str = ""
 
 
 def ask(op: Ask, votes: Votes, *, live: Sequence[str] = ()) -> str:
@@ -138,10 +143,26 @@ def _ending(asked: Asked, votes: Votes, buttons: Sequence[Button]) -> Iterator[s
             lines = "\n".join(f"```\n{command(button)}\n```" for button in buttons)
             yield f"To decide, comment one of these lines and nothing else:\n\n{lines}"
     else:
-        yield (
-            "GitHub cannot decide this: this installation writes under a person's token. Decide it "
-            f"where you are signed in: `openloop approvals approve {asked.approval}`, or `reject`."
-        )
+        yield _elsewhere(asked.approval, votes)
+
+
+def _elsewhere(approval: str, votes: Votes) -> str:
+    """Where a call is decided that nobody can decide here. Anybody may read this, so that it says
+    no more than which approval it is about; who follows the link has to log in.
+    """
+    said = "GitHub cannot decide this: this installation writes under a person's token."
+    if votes.public_url:
+        said += f" [Read it]({_address(approval, votes.public_url)}) after a login."
+    return (
+        f"{said} Decide it where you are signed in: `openloop approvals approve {approval}`, "
+        "or `reject`."
+    )
+
+
+def _address(approval: str, public_url: str) -> str:
+    """A login that leads on to an approval: a cookie alone does not come along from GitHub's pages."""
+    path = f"{urlsplit(public_url).path}/api/v1/approvals/{approval}"
+    return f"{public_url}/login?{urlencode({'return_to': path})}"
 
 
 def _quoted(text: str) -> str:

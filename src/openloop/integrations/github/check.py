@@ -116,7 +116,7 @@ def _installation(installation: Installation) -> Finding:
         remedy = "Lift it in the settings of that account, under GitHub Apps."
         return _bad(subject, f"suspended since {installation.suspended_at:%Y-%m-%d}", remedy)
     given = installation.permissions
-    lacking = missing(given, is_organization=installation.target_type == "Organization")
+    lacking = missing(given)
     if lacking:
         said = "; ".join(f"{each.name}: {each.level} ({each.needed_for})" for each in lacking)
         return _bad(subject, f"not permitted: {said}", _GRANT)

@@ -17,6 +17,11 @@ from openloop.integrations.github.resources import User
 FAILED = frozenset({"failure", "timed_out", "startup_failure"})
 """The conclusions that say that something is broken; cancelled and skipped say nothing of it."""
 
+_OF_A_BRANCH = frozenset(
+    {"push", "schedule", "workflow_dispatch", "repository_dispatch", "merge_group", "dynamic"}
+)
+"""The events that build what a branch holds. Anybody can cause most of the others."""
+
 Conclusion = str | None
 
 
@@ -54,7 +59,11 @@ class CheckSuite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionsRun:
-    """One run of GitHub Actions; `head_repo` is another repository for a pull from a fork."""
+    """One run of GitHub Actions.
+
+    `head_repo` is another repository for a pull from a fork, and nothing where that fork is gone.
+    Whoever forks chooses the name of `head_branch`: it may be the name of a branch of ours.
+    """
 
     id: int
     name: str | None = None
@@ -75,6 +84,23 @@ class ActionsRun:
     head_repo: Annotated[
         str | None, Field(validation_alias=AliasPath("head_repository", "full_name"))
     ] = None
+    head_repo_id: Annotated[
+        int | None, Field(validation_alias=AliasPath("head_repository", "id"))
+    ] = None
+    repo_id: Annotated[int | None, Field(validation_alias=AliasPath("repository", "id"))] = None
+
+    @property
+    def is_of_fork(self) -> bool:
+        """True where what was built may come from another repository than the one it ran in."""
+        return self.repo_id is None or self.head_repo_id != self.repo_id
+
+    @property
+    def is_of_branch(self) -> bool:
+        """True where what was built is the commit itself, because the branch holds it.
+
+        For a pull request its merge is built, under the id of the commit that is merged.
+        """
+        return not self.is_of_fork and self.event in _OF_A_BRANCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,11 @@ ACTED_ON = frozenset(
 """The events that can become something; of all others nothing is read."""
 BUILDS = frozenset({"check_suite", "workflow_run"})
 RED = frozenset({"failure", "timed_out", "startup_failure"})
+_ACTIONS = "github-actions"
+_BUILT_BY = frozenset(
+    {"push", "pull_request", "merge_group", "schedule", "workflow_dispatch", "repository_dispatch"}
+)
+"""What begins a build. Other workflows run at the newest commit of main whenever anybody comments."""
 
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _EXTERNAL = re.compile(
@@ -374,19 +379,27 @@ def _check_run(told: Told) -> Inbound | None:
 
 
 def _check_suite(told: Told) -> Inbound | None:
+    """Of Actions only: nothing else has logs that we could look into."""
     suite = part_at(told.payload, "check_suite")
+    if text_at(suite, "app", "slug") != _ACTIONS:
+        return None
     is_fork = not text_at(suite, "head_branch")  # of another repository GitHub names no branch
     return _build(told, suite, source="check_suite", is_fork=is_fork)
 
 
 def _workflow_run(told: Told) -> Inbound | None:
     run = part_at(told.payload, "workflow_run")
+    if text_at(run, "event") not in _BUILT_BY:
+        return None
     is_fork = id_at(run, "head_repository", "id") != told.repo_id
     return _build(told, run, source="workflow_run", is_fork=is_fork)
 
 
 def _build(told: Told, thing: Json, *, source: str, is_fork: bool) -> Inbound | None:
-    """A build that failed; both of its events are about the same commit."""
+    """A build that failed; both of its events are about the same commit.
+
+    Where there is no pull request, the answer stands beside the commit, which only an App can write.
+    """
     commit, thing_id = text_at(thing, "head_sha"), id_at(thing, "id")
     conclusion = text_at(thing, "conclusion")
     if told.action != "completed" or conclusion not in RED:
@@ -394,6 +407,8 @@ def _build(told: Told, thing: Json, *, source: str, is_fork: bool) -> Inbound | 
     if not thing_id or not _SHA.fullmatch(commit):
         return None
     pulls = tuple(n for pull in parts_at(thing, "pull_requests") if (n := _own_number(told, pull)))
+    if not pulls and not told.own.is_app:
+        return None
     build = FailedBuild(
         source="check_suite" if source == "check_suite" else "workflow_run",
         id=str(thing_id),
@@ -406,7 +421,7 @@ def _build(told: Told, thing: Json, *, source: str, is_fork: bool) -> Inbound | 
     return told.inbound(
         "build_failed",
         f"commit/{commit}",
-        subject=("build", commit),
+        subject=("build", commit, source, str(thing_id), text_at(thing, "updated_at")),
         message_id=f"commit/{commit}",
         occurred_at=moment_at(thing, "updated_at"),
         build=build,

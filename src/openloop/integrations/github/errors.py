@@ -4,6 +4,7 @@ GitHubError
 ├── NotFound      404, 410  not there, or not to be seen by our token
 ├── Forbidden     401, 403  the token is not good, or was not given this permission
 ├── Refused       422, ...  understood and declined; asking again changes nothing
+│   └── TooLarge            the answer is larger than we read
 ├── RateLimited             nothing was done; not before `retry_at`           (TryLater)
 ├── Unavailable             nothing was sent, or it was only a question       (TryLater)
 └── Ambiguous               a write whose answer was lost: look it up         (AmbiguousEffect)
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from openloop.domain.errors import AmbiguousEffect, OpenLoopError, TryLater
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -47,6 +49,17 @@ class Refused(GitHubError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class TooLarge(Refused):
+    """The answer is larger than we read; `headers` are what came before it.
+
+    Of a list, a smaller page may be asked for.
+    """
+
+    def __init__(self, message: str, *, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.headers = headers
 
 
 class RateLimited(GitHubError, TryLater):

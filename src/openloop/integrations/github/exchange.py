@@ -8,17 +8,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
+import structlog
 from pydantic import ValidationError
 
 from openloop.integrations.github.actors import host_of
 from openloop.integrations.github.errors import (
     Ambiguous,
     Refused,
+    TooLarge,
     Unavailable,
 )
 from openloop.integrations.github.limits import Kind, Limits, Request
 from openloop.integrations.github.marker import marked
 from openloop.integrations.github.names import InvalidName, RepoName
+from openloop.integrations.github.pages import LARGEST_PAGE, Stride
 from openloop.integrations.github.resources import Page, User, reader, reader_below
 from openloop.integrations.github.settings import LOG_HOSTS, web_url_of
 from openloop.integrations.github.verdicts import limit_of, verdict
@@ -40,11 +43,12 @@ Query = dict[str, str | int]
 
 BODY_LIMIT = 65_536
 PAGE_SIZE = 30
-LARGEST_PAGE = 100
 PAGES_LOOKED_THROUGH = 10
 ME_REMEMBERED = timedelta(minutes=10)
 CLOCK_MARGIN = timedelta(minutes=5)
 """How far GitHub's clock may be behind ours when we look for what we made."""
+
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -125,12 +129,40 @@ class Exchange:
         below: str | None = None,
         accept: str = JSON,
     ) -> Page[T]:
-        """One page of a list; `below` is the name under which GitHub wraps some lists."""
-        answered = await self._get(endpoint, query, accept=accept)
-        found = _listed(kind, answered.body, below)
-        if found is None:
-            raise Refused("GitHub's answer was not understood", status=answered.status)
-        return Page(items=tuple(found), next_page=_next_page(answered.headers.get("link", "")))
+        """One page of a list; `below` is the name under which GitHub wraps some lists.
+
+        A page that is too large for one answer is read in parts, and a single entry that is too
+        large is left out and counted. Where the query names no size, it is not taken apart.
+        """
+        stride = _stride(query)
+        found: list[T] = []
+        unreadable = 0
+        while True:
+            part: Query = {"per_page": stride.size, "page": stride.page} if stride else {}
+            try:
+                answered = await self._get(endpoint, query | part, accept=accept)
+            except TooLarge as large:
+                if stride is None:
+                    raise
+                if stride.shorten():
+                    continue
+                headers = large.headers
+                unreadable += 1
+                _log.warning("github.entry_too_large", path=endpoint.path, position=stride.at)
+            else:
+                listed = _listed(kind, answered.body, below)
+                if listed is None:
+                    raise Refused("GitHub's answer was not understood", status=answered.status)
+                found += listed
+                headers = answered.headers
+            next_page = _next_page(headers.get("link", ""))
+            if stride is not None:
+                stride.advance()
+            if next_page is None or stride is None or stride.gone == stride.largest:
+                break
+        if next_page is not None and stride is not None:
+            next_page = stride.page
+        return Page(items=tuple(found), next_page=next_page, unreadable=unreadable)
 
     async def read_text(self, endpoint: Endpoint, *, accept: str) -> str:
         """A thing in another form than JSON, such as a diff."""
@@ -218,8 +250,8 @@ class Exchange:
         if _is_worth_repeating(answered):
             answered = await self._exchange("GET", endpoint, query=query, accept=accept, etag=etag)
         match answered:
-            case Lost(how="too_large", reason=reason):
-                raise Refused(f"GitHub's answer is too large: {reason}")
+            case Lost(how="too_large", reason=reason, headers=headers):
+                raise TooLarge(f"GitHub's answer is too large: {reason}", headers=headers)
             case Lost(reason=reason):
                 raise Unavailable(f"GitHub gave no answer: {reason}")
             case Answered(status=status) if status >= 500 or status == 408:
@@ -318,20 +350,25 @@ async def each(turn_to: Callable[[int], Awaitable[Page[T]]]) -> AsyncIterator[T]
     """Everything in a list of at most `PAGES_LOOKED_THROUGH` pages.
 
     Raises:
-        Ambiguous: the list goes on
+        Ambiguous: the list goes on, or something in it was too large to be read
     """
-    goes_on = True
+    goes_on, unreadable = True, 0
 
     async def counted(number: int) -> Page[T]:
-        nonlocal goes_on
+        nonlocal goes_on, unreadable
         page = await turn_to(number)
         goes_on = page.next_page is not None
+        unreadable += page.unreadable
         return page
 
     async for item in gathered(counted):
         yield item
     if goes_on:
         raise Ambiguous(f"Not found in the first {PAGES_LOOKED_THROUGH} pages of a longer list")
+    if unreadable:
+        raise Ambiguous(
+            f"Not found in a list of which {unreadable} entries are too large to be read"
+        )
 
 
 async def gathered(turn_to: Callable[[int], Awaitable[Page[T]]]) -> AsyncIterator[T]:
@@ -388,6 +425,14 @@ def _listed(kind: type[T], body: bytes, below: str | None) -> list[T] | None:
         return reader_below(below, list[kind])(body)
     except ValueError:
         return None
+
+
+def _stride(query: Query) -> Stride | None:
+    """How the page that is asked for may be taken apart; None where the query names no size."""
+    size, page = query.get("per_page"), query.get("page", 1)
+    if not isinstance(size, int) or not isinstance(page, int):
+        return None
+    return Stride(largest=size, at=(page - 1) * size)
 
 
 def _next_page(links: str) -> int | None:

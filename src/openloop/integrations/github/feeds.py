@@ -37,17 +37,20 @@ class Feed:
     """One list below a repository.
 
     `order`: by `since` it names what was updated since then, oldest first; by `newest` it begins
-    with the newest. `happened_at` is when an entry came to be, `moved_at` what the list goes by.
+    with the newest, by `oldest` with the oldest of all. `happened_at` is when an entry came to be,
+    `moved_at` what the list goes by. `unneeded` are parts that nobody reads and others can make
+    long.
     """
 
     name: str
     path: tuple[str, ...]
-    order: Literal["since", "newest"]
+    order: Literal["since", "newest", "oldest"]
     tell: Callable[[Json, Json], Told | None]
     happened_at: tuple[str, ...] = ("created_at",)
     moved_at: tuple[str, ...] = ("updated_at",)
     query: Mapping[str, str | int] = field(default_factory=dict[str, "str | int"])
     below: str | None = None
+    unneeded: tuple[tuple[str, ...], ...] = ()
 
 
 def happened_at(feed: Feed, entry: Json) -> datetime | None:
@@ -64,6 +67,21 @@ def identity_of(feed: Feed, entry: Json) -> str:
     """What tells an entry from all others of its list."""
     attempt = id_at(entry, "run_attempt")
     return f"{id_at(entry, 'id')}.{attempt}" if feed.below and attempt else str(id_at(entry, "id"))
+
+
+def lean(feed: Feed, entry: Json, *, is_new: bool) -> Json:
+    """The entry without what nobody reads of it: the text of one that is not new among that."""
+    for path in feed.unneeded if is_new else (*feed.unneeded, ("body",)):
+        entry = _without(entry, path)
+    return entry
+
+
+def _without(entry: Json, path: tuple[str, ...]) -> Json:
+    name, *rest = path
+    if not is_given(entry, name):
+        return entry
+    left = {each: what for each, what in entry.items() if each != name}
+    return {**left, name: _without(part_at(entry, name), tuple(rest))} if rest else left
 
 
 def number_in(url: str) -> int:
@@ -107,8 +125,19 @@ def _commented_on_code(entry: Json, repository: Json) -> Told | None:
     )
 
 
-def reviewed(entry: Json, repository: Json, number: int) -> Told | None:
-    """A review; there is no list of all of them, so they are asked for by pull request."""
+def reviews_of(number: int) -> Feed:
+    """The reviews of a pull request; there is no list of all that were written in a repository."""
+    return Feed(
+        name="reviews",
+        path=("pulls", str(number), "reviews"),
+        order="oldest",
+        tell=lambda entry, repository: _reviewed(entry, repository, number),
+        happened_at=("submitted_at",),
+        moved_at=("submitted_at",),
+    )
+
+
+def _reviewed(entry: Json, repository: Json, number: int) -> Told | None:
     if not is_given(entry, "submitted_at"):
         return None  # not handed in yet
     content = {"pull_request": {"number": number}, "review": entry}
@@ -191,6 +220,7 @@ FEEDS = (
         order="newest",
         tell=_put,
         moved_at=("created_at",),
+        unneeded=(("issue", "body"),),
     ),
     *(
         Feed(
@@ -202,6 +232,7 @@ FEEDS = (
             moved_at=("created_at",),
             query={"status": status},
             below="workflow_runs",
+            unneeded=(("head_commit",), ("repository",)),
         )
         for status in ("failure", "timed_out")
     ),

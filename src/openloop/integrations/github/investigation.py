@@ -6,37 +6,39 @@ and a failure is called flaky where two outcomes show it.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from openloop.domain.build_logs.analyser import analyse
-from openloop.domain.build_logs.analysis import FailureKind
-from openloop.domain.build_logs.flakiness import Outcome, evidence_of
 from openloop.domain.build_logs.relating import named_files
 from openloop.integrations.github.ci_resources import FAILED
 from openloop.integrations.github.errors import Forbidden, NotFound, Refused
 from openloop.integrations.github.exchange import LARGEST_PAGE, in_repo
+from openloop.integrations.github.investigation_flakiness import Flakiness
+from openloop.integrations.github.investigation_logs import Logs
+from openloop.integrations.github.investigation_result import (
+    Changes,
+    Failure,
+    Investigation,
+    Owner,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from openloop.domain.build_logs.analysis import Analysis
-    from openloop.domain.build_logs.flakiness import Evidence
     from openloop.domain.redaction import Redactor
     from openloop.integrations.github.ci_resources import ActionsJob, ActionsRun
     from openloop.integrations.github.client import GitHubClient
     from openloop.integrations.github.code_resources import Commit, Comparison
-    from openloop.integrations.github.logs import Log
     from openloop.integrations.github.names import RepoName
 
+MOST_RUNS: Final = 20
+"""Of how many failed runs of a commit the jobs are listed."""
 MOST_JOBS: Final = 3
 """Of how many failed jobs of a commit the logs are read."""
-MOST_ELSEWHERE: Final = 3
-"""Of how many other commits the log is read to find the same test failing."""
 MOST_OWNED: Final = 3
-_RUNS_LOOKED_AT: Final = 30
+PAGES_OF_A_BRANCH: Final = 3
+"""How many pages of a branch's runs are read, newest first: strangers' runs may stand among them."""
 
 
 _BUILD: Final = re.compile(r"commit/([0-9a-f]{40}(?:[0-9a-f]{24})?)")
@@ -47,70 +49,8 @@ class _Branch:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A failed job: what its log says, and what shows that it comes and goes by itself.
-
-    `analysis` is None where the log is gone or may not be read; `unread` says why.
-    """
-
-    run: ActionsRun
-    job: ActionsJob
-    analysis: Analysis | None
-    unread: str = ""
-    flaky: tuple[Evidence, ...] = ()
-    also_in: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Who changed something that a log names, or the whole; git's word, and no proof."""
-
-    login: str
-    because: str
-    link: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What is new since the last green commit of the same branch; without one, the commit itself.
-
-    `named` are the changed files that the logs name, with lines of the first log that does.
-    """
-
-    since: str | None
-    commits: Sequence[Commit]
-    files: Sequence[str]
-    named: Mapping[str, Sequence[int]]
-    first_red: str | None
-    link: str
-    owners: tuple[Owner, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Investigation:
-    """All that was found out about a commit whose build is red; without failures it is not."""
-
-    repo: RepoName
-    commit: Commit
-    branch: str | None
-    runs: Sequence[ActionsRun]
-    failures: tuple[Failure, ...] = ()
-    unread_jobs: tuple[str, ...] = ()
-    changes: Changes | None = None
-    newer: str | None = None
-
-    @property
-    def from_fork(self) -> str | None:
-        """The repository that the commit comes from, where that is another one."""
-        others = (run.head_repo for run in self.runs)
-        return next(
-            (name for name in others if name and name.lower() != str(self.repo).lower()), None
-        )
-
-
 class Investigator:
-    """Looks into red builds through one client."""
+    """Looks into red builds through one client; what `redactor` knows is shown of no log."""
 
     def __init__(self, client: GitHubClient, redactor: Redactor) -> None:
         self._client = client
@@ -124,109 +64,63 @@ class Investigator:
         Raises:
             GitHubError
         """
-        ref = ref or (await self._client.repository(repo)).default_branch
-        tip = await self._client.get_commit(repo, ref)
-        runs = await self._runs_at(repo, tip.sha)
-        commit, newer = tip, None
-        if not _failed(runs) and tip.sha != ref:
-            earlier = await self._newest_failed(repo, ref)
-            if earlier is not None and not any(run.conclusion for run in runs):
-                commit, newer = await self._client.get_commit(repo, earlier), tip.sha
-                runs = await self._runs_at(repo, earlier)
-        branch = next((run.head_branch for run in runs if run.head_branch), None)
+        default = (await self._client.repository(repo)).default_branch
+        asked = ref or default
+        tip = await self._client.get_commit(repo, asked)
+        if asked == tip.sha:
+            return await self._at(repo, tip, _of_commit(await self._runs_at(repo, tip.sha)))
+        counts = _counts_for(asked, default)
+        runs = [run for run in await self._runs_at(repo, tip.sha) if counts(run)]
+        if not any(run.conclusion for run in runs):
+            async for earlier in self._runs_of(repo, asked, counts, status="failure"):
+                commit = await self._client.get_commit(repo, earlier.head_sha)
+                before = [run for run in await self._runs_at(repo, commit.sha) if counts(run)]
+                newer = tip.sha if tip.sha != commit.sha else None
+                return await self._at(repo, commit, before, asked=asked, newer=newer)
+        return await self._at(repo, tip, runs, asked=asked)
+
+    async def _at(
+        self,
+        repo: RepoName,
+        commit: Commit,
+        runs: Sequence[ActionsRun],
+        *,
+        asked: str | None = None,
+        newer: str | None = None,
+    ) -> Investigation:
+        branches = [run.head_branch for run in runs if run.head_branch]
+        branch = asked if asked in branches else next(iter(branches), None)
         found = Investigation(repo=repo, commit=commit, branch=branch, runs=runs, newer=newer)
         if not _failed(runs):
             return found
         return await self._look_into(found)
 
     async def _look_into(self, found: Investigation) -> Investigation:
-        jobs = [
-            (run, job)
-            for run in _failed(found.runs)
-            for job in await self._client.failed_jobs(found.repo, run.id)
-        ]
-        failures = [await self._failure(found.repo, run, job) for run, job in jobs[:MOST_JOBS]]
-        failures = _grouped(failures)
+        jobs: list[tuple[ActionsRun, ActionsJob]] = []
+        without_job: list[ActionsRun] = []
+        for run in _failed(found.runs)[:MOST_RUNS]:
+            failed = await self._client.failed_jobs(found.repo, run.id)
+            jobs += [(run, job) for job in failed]
+            if not failed:
+                without_job.append(run)
+        logs = Logs(self._client, found.repo, self._redactor)
+        failures = _grouped([await _failure(logs, run, job) for run, job in jobs[:MOST_JOBS]])
+        flakiness = Flakiness(self._client, found.repo, logs)
         return replace(
             found,
-            failures=tuple([await self._with_flakiness(found.repo, each) for each in failures]),
+            failures=tuple(
+                [replace(each, flaky=await flakiness.evidence(each)) for each in failures]
+            ),
             unread_jobs=tuple(job.name for _, job in jobs[MOST_JOBS:]),
+            without_job=tuple(without_job),
             changes=await self._changes(found, failures),
             newer=found.newer or await self._newer(found),
         )
 
-    # --- the logs ----------------------------------------------------------------------------
-
-    async def _failure(self, repo: RepoName, run: ActionsRun, job: ActionsJob) -> Failure:
-        try:
-            analysis = await self._analysis(repo, job.id)
-        except (NotFound, Forbidden, Refused) as error:
-            return Failure(run=run, job=job, analysis=None, unread=str(error))
-        return Failure(run=run, job=job, analysis=analysis)
-
-    async def _analysis(self, repo: RepoName, job_id: int) -> Analysis:
-        log = await self._client.job_log(repo, job_id)
-        return await asyncio.to_thread(analyse, pieces(log), self._redactor)
-
-    # --- flaky or not ------------------------------------------------------------------------
-
-    async def _with_flakiness(self, repo: RepoName, failure: Failure) -> Failure:
-        mine = outcome_of(failure.job, failure.analysis)
-        others = [each async for each in self._outcomes_at(repo, failure)]
-        elsewhere = [each async for each in self._outcomes_elsewhere(repo, failure, mine)]
-        unrelated = {
-            other.commit
-            for other in elsewhere
-            if await self._are_unrelated(repo, failure, mine.commit, other.commit)
-        }
-        flaky = evidence_of(mine, [*others, *elsewhere], unrelated=unrelated)
-        return replace(failure, flaky=flaky)
-
-    async def _outcomes_at(self, repo: RepoName, failure: Failure) -> AsyncIterator[Outcome]:
-        """All attempts at the same job of the same commit, in every run of its kind."""
-        runs = await self._client.list_action_runs(
-            repo, head_sha=failure.run.head_sha, workflow_id=failure.run.workflow_id
-        )
-        for run in runs.items[:MOST_ELSEWHERE]:
-            jobs = await self._client.list_jobs(repo, run.id, only="all", page_size=LARGEST_PAGE)
-            for job in jobs.items:
-                if job.name == failure.job.name and job.id != failure.job.id:
-                    yield outcome_of(job, None)
-
-    async def _outcomes_elsewhere(
-        self, repo: RepoName, failure: Failure, mine: Outcome
-    ) -> AsyncIterator[Outcome]:
-        """How the same job failed at other commits, where it is a test that failed here."""
-        if not mine.failed_tests:
-            return
-        runs = await self._client.list_action_runs(
-            repo, workflow_id=failure.run.workflow_id, status="failure", page_size=_RUNS_LOOKED_AT
-        )
-        others = {run.head_sha: run for run in reversed(runs.items) if run.head_sha != mine.commit}
-        for run in [*reversed(others.values())][:MOST_ELSEWHERE]:
-            for job in await self._client.failed_jobs(repo, run.id):
-                if job.name != failure.job.name:
-                    continue
-                try:
-                    yield outcome_of(job, await self._analysis(repo, job.id))
-                except (NotFound, Forbidden, Refused):
-                    continue  # its log is gone: it shows nothing
-
-    async def _are_unrelated(self, repo: RepoName, failure: Failure, one: str, other: str) -> bool:
-        """Neither has what the other changed, and where both come from the same builds passed."""
-        between = await self._client.compare(repo, other, one)
-        if between.status != "diverged" or between.merge_base is None:
-            return False
-        before = await self._client.list_action_runs(
-            repo, head_sha=between.merge_base, workflow_id=failure.run.workflow_id
-        )
-        ended = [run.conclusion for run in before.items if run.conclusion]
-        return "success" in ended and not FAILED.intersection(ended)
-
     # --- what changed ------------------------------------------------------------------------
 
     async def _changes(self, found: Investigation, failures: Sequence[Failure]) -> Changes:
-        run = failures[0].run if failures else found.runs[0]
+        run = failures[0].run if failures else _failed(found.runs)[0]
         green, first_red = await self._history(found.repo, run)
         between: Comparison | None = None
         if green is not None:
@@ -254,15 +148,10 @@ class Investigator:
         """The last commit of the branch at which this passed, and the first since that failed."""
         if not run.head_branch:
             return None, None
-        before = await self._client.list_action_runs(
-            repo,
-            branch=run.head_branch,
-            workflow_id=run.workflow_id,
-            status="completed",
-            page_size=_RUNS_LOOKED_AT,
-        )
         first_red = run.head_sha
-        for earlier in before.items:
+        async for earlier in self._runs_of(
+            repo, run.head_branch, _alike(run), status="completed", workflow_id=run.workflow_id
+        ):
             if earlier.created_at > run.created_at or earlier.head_sha == run.head_sha:
                 continue
             if earlier.conclusion == "success":
@@ -291,11 +180,33 @@ class Investigator:
         runs = await self._client.list_action_runs(repo, head_sha=sha, page_size=LARGEST_PAGE)
         return runs.items
 
-    async def _newest_failed(self, repo: RepoName, branch: str) -> str | None:
-        runs = await self._client.list_action_runs(
-            repo, branch=branch, status="failure", page_size=1
-        )
-        return runs.items[0].head_sha if runs.items else None
+    async def _runs_of(
+        self,
+        repo: RepoName,
+        branch: str,
+        counts: Callable[[ActionsRun], bool],
+        *,
+        status: str,
+        workflow_id: int | None = None,
+    ) -> AsyncIterator[ActionsRun]:
+        """The newest runs of a branch that count, as far as some pages go.
+
+        GitHub goes by the name of the branch alone, and a fork may call its branch as we call ours.
+        """
+        for number in range(1, PAGES_OF_A_BRANCH + 1):
+            page = await self._client.list_action_runs(
+                repo,
+                branch=branch,
+                status=status,
+                workflow_id=workflow_id,
+                page=number,
+                page_size=LARGEST_PAGE,
+            )
+            for run in page.items:
+                if counts(run):
+                    yield run
+            if page.next_page is None:
+                return
 
     async def _newer(self, found: Investigation) -> str | None:
         """The tip of the branch, where that is not the commit any more."""
@@ -308,23 +219,39 @@ class Investigator:
         return next((each.sha for each in tip.items if each.sha != found.commit.sha), None)
 
 
-def pieces(log: Log) -> Sequence[bytes]:
-    """A log for the analyser; what was not kept of it stands as empty lines, so that numbers fit."""
-    return (log.beginning, b"\n" * log.skipped_lines, log.ending)
+async def _failure(logs: Logs, run: ActionsRun, job: ActionsJob) -> Failure:
+    try:
+        analysis = await logs.analysis_wherever(run, job)
+    except (NotFound, Forbidden, Refused) as error:
+        return Failure(run=run, job=job, analysis=None, unread=str(error))
+    return Failure(run=run, job=job, analysis=analysis)
 
 
-def outcome_of(job: ActionsJob, analysis: Analysis | None) -> Outcome:
-    """How a job ended, with the tests that failed, as far as its log was read."""
-    excerpts = () if analysis is None else analysis.excerpts
-    tests = (each.subject for each in excerpts if each.kind is FailureKind.TEST and each.subject)
-    return Outcome(
-        commit=job.head_sha,
-        job=job.name,
-        attempt=job.attempt,
-        has_passed=job.conclusion == "success",
-        link=job.link or "",
-        failed_tests=frozenset(tests),
-    )
+def _of_commit(runs: Sequence[ActionsRun]) -> Sequence[ActionsRun]:
+    """The runs of the repository itself; those of a fork where a commit was built for it alone."""
+    return [run for run in runs if not run.is_of_fork] or runs
+
+
+def _counts_for(branch: str, default: str) -> Callable[[ActionsRun], bool]:
+    """Which runs say something of a branch.
+
+    What others are merged into is judged by its own builds: anybody can propose to merge it elsewhere.
+    """
+
+    def counts(run: ActionsRun) -> bool:
+        return run.is_of_branch if branch == default else not run.is_of_fork
+
+    return counts
+
+
+def _alike(mine: ActionsRun) -> Callable[[ActionsRun], bool]:
+    """Which runs of a branch of the same name are of the same branch, and build the same sort of thing."""
+
+    def is_alike(run: ActionsRun) -> bool:
+        is_sort = run.is_of_branch if mine.is_of_branch else run.event == mine.event
+        return is_sort and run.head_repo_id == mine.head_repo_id is not None
+
+    return is_alike
 
 
 def _failed(runs: Sequence[ActionsRun]) -> Sequence[ActionsRun]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openloop.domain.redaction import Redactor
 from openloop.domain.tool import ToolResult
 from openloop.integrations.github.arguments import repo_of, text_or_none
 from openloop.integrations.github.investigation import Investigator
@@ -35,7 +34,7 @@ def investigation_tools(client: GitHubClient, versions: Versions) -> Sequence[To
 
 
 class _Investigations(Group):
-    async def investigate(self, arguments: Arguments, _: CallContext) -> ToolResult:
-        investigator = Investigator(self.client, Redactor())
+    async def investigate(self, arguments: Arguments, context: CallContext) -> ToolResult:
+        investigator = Investigator(self.client, context.redactor)
         found = await investigator.investigate(repo_of(arguments), text_or_none(arguments, "ref"))
         return ToolResult.done(shown_investigation(found), link=found.commit.link)

@@ -17,7 +17,7 @@ from openloop.integrations.github.errors import NotFound, Refused, Unavailable
 from openloop.integrations.github.wire import Answered, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from openloop.integrations.github.wire import Wire
 
@@ -44,22 +44,6 @@ class Log:
     @property
     def total_bytes(self) -> int:
         return len(self.beginning) + self.skipped_bytes + len(self.ending)
-
-    def numbered_lines(self) -> Iterator[tuple[int, str]]:
-        """Each line without its end, under the number it has in the whole log, from 1 on.
-
-        At a gap, the line that is cut there is given as far as it was kept, on both sides.
-        """
-        number = 1
-        for part in (self.beginning, self.ending):
-            if part is self.ending:
-                number += self.skipped_lines
-            lines = part.split(b"\n")
-            for line in lines[:-1]:
-                yield number, _text(line, number)
-                number += 1
-            if lines[-1]:
-                yield number, _text(lines[-1], number)
 
 
 class LogKeeper:
@@ -175,8 +159,3 @@ def _covers(pattern: str, host: str) -> bool:
     if pattern.startswith("*."):
         return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
     return host == pattern.partition(":")[0]
-
-
-def _text(line: bytes, number: int) -> str:
-    text = line.removesuffix(b"\r").decode(errors="replace")
-    return text.removeprefix("\ufeff") if number == 1 else text

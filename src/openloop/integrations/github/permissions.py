@@ -1,7 +1,8 @@
 """What the code needs of GitHub: permissions and events, each with what would not work without it.
 
 This is the only list. The manifest of the App, the tokens asked for, `github check` and the guide
-are made from it, and a test holds it against the tools and the decoder.
+are made from it, and tests hold it against what is asked of GitHub and what is heard: each level has
+a request that is refused without it, and each event becomes something.
 """
 
 from __future__ import annotations
@@ -72,7 +73,6 @@ PERMISSIONS = (
         needed_for="workflow runs, jobs and logs",
         grants=("actions:read",),
     ),
-    Permission(name="members", level="read", needed_for="teams as groups of approvers"),
 )
 
 EVENTS = (
@@ -86,9 +86,6 @@ EVENTS = (
     Event(name="workflow_run", permission="actions"),
 )
 
-ORGANIZATION_ONLY = frozenset({"members"})
-"""What an installation on a person's account does not have."""
-
 _ORDER = ("read", "write", "admin")
 
 
@@ -101,14 +98,9 @@ def narrowed(given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def missing(given: Mapping[str, str], *, is_organization: bool = True) -> list[Permission]:
+def missing(given: Mapping[str, str]) -> list[Permission]:
     """What the code needs and was not given."""
-    return [
-        each
-        for each in PERMISSIONS
-        if (is_organization or each.name not in ORGANIZATION_ONLY)
-        and not _suffices(given.get(each.name), each.level)
-    ]
+    return [each for each in PERMISSIONS if not _suffices(given.get(each.name), each.level)]
 
 
 def excessive(given: Mapping[str, str]) -> dict[str, str]:

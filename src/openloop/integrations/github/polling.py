@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from openloop.plugin import Bookmark, Bookmarks, BoundPlace, Sink
 
 LONGEST_WAIT_SECONDS = 300.0
+UNBOUND_SECONDS = 2.0
+"""How soon it is noticed that an agent is bound: reading begins then, and finds nothing older."""
 
 _log = structlog.get_logger(__name__)
 
@@ -102,7 +104,7 @@ async def _read(
     while True:
         try:
             places = await bookmarks.places()
-            seconds = reader.pace(places)
+            seconds = reader.pace(places) if places else UNBOUND_SECONDS
             if places:
                 await prepare()
                 await reader.look(bookmark, sink, places)

@@ -220,10 +220,14 @@ class ReviewComment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """One page of a list, and the number of the next one where there is one."""
+    """One page of a list, and the number of the next one where there is one.
+
+    `unreadable` counts the entries that are left out, since each alone is larger than we read.
+    """
 
     items: tuple[T, ...]
     next_page: int | None
+    unreadable: int = 0
 
 
 @cache

@@ -63,6 +63,7 @@ VARIABLES = (
 _TOKEN = re.compile(r"[!-~]{4,}")
 _APP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SECRET = re.compile(r"[!-~]{8,}")
+_LINKED = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
 _LOG_HOST = re.compile(r"(?:\*\.(?=[^.]+\.[^.]))?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _APP = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PRIVATE_KEY_FILE")
 
@@ -80,7 +81,8 @@ class AppSettings:
 class GitHubSettings:
     """Which GitHub, as whom, and how its events arrive; no secret is in its repr.
 
-    Exactly one of `token` and `app` is set.
+    Exactly one of `token` and `app` is set. `public_url` is where people log in to this installation
+    with a browser; empty where they cannot.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -89,6 +91,7 @@ class GitHubSettings:
     webhook_secret: str | None = field(default=None, repr=False)
     api_url: str = API_URL
     log_hosts: tuple[str, ...] = LOG_HOSTS
+    public_url: str = ""
 
     @staticmethod
     def read(environment: Mapping[str, str]) -> GitHubSettings | None:
@@ -120,6 +123,7 @@ class GitHubSettings:
             webhook_secret=secret,
             api_url=api_url.rstrip("/"),
             log_hosts=log_hosts,
+            public_url=_public_url(environment),
         )
 
     @property
@@ -142,6 +146,13 @@ def web_url_of(api_url: str) -> str:
 
 def _value(environment: Mapping[str, str], name: str) -> str | None:
     return environment.get(name, "").strip() or None
+
+
+def _public_url(environment: Mapping[str, str]) -> str:
+    """Where there are logins, and only what can stand in a link; the API says what is wrong else."""
+    url = (_value(environment, "OPENLOOP_PUBLIC_URL") or "").rstrip("/")
+    has_logins = _value(environment, "OPENLOOP_OIDC_ISSUER") is not None
+    return url if has_logins and _LINKED.fullmatch(url) else ""
 
 
 def _list(environment: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class GitHubSurface:
         self._rights = Rights(client)
         self._progress = Progress(self._threads, seconds=progress_seconds)
         self._buttons = CheckButtons(client) if settings.app is not None else None
-        self._votes = Votes(by_comment=settings.app is not None)
+        self._votes = Votes(by_comment=settings.app is not None, public_url=settings.public_url)
         self._reports = Reports(client, self._buttons)
 
     # --- in ----------------------------------------------------------------------------------

@@ -7,15 +7,12 @@ nobody watched for longer than `OLDEST` begins there, and the rest is told as a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import orjson
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from openloop.domain.bookmark import Gap
 from openloop.domain.surface import Delivery, Rejected
@@ -27,26 +24,28 @@ from openloop.integrations.github.errors import (
     NotFound,
     RateLimited,
     Refused,
+    TooLarge,
     Unavailable,
 )
-from openloop.integrations.github.exchange import LARGEST_PAGE, Exchange, in_repo, since_query
+from openloop.integrations.github.exchange import LARGEST_PAGE, Exchange, in_repo
 from openloop.integrations.github.feeds import (
     FEEDS,
     ISSUES,
     happened_at,
     identity_of,
     moved_at,
-    reviewed,
+    reviews_of,
 )
 from openloop.integrations.github.names import InvalidName, RepoName
-from openloop.integrations.github.payloads import id_at, is_given, moment_at, parts_at
+from openloop.integrations.github.payloads import id_at, is_given
+from openloop.integrations.github.walking import Bounds, Walk
+from openloop.integrations.github.watched import FeedRead, Ledger, RepoRead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from openloop.domain.surface import Accepted
     from openloop.integrations.github.deliveries import Accept
-    from openloop.integrations.github.exchange import Query
     from openloop.integrations.github.feeds import Feed, Told
     from openloop.integrations.github.payloads import Json
     from openloop.plugin import Bookmark, BoundPlace, Sink
@@ -54,45 +53,17 @@ if TYPE_CHECKING:
 LIST = "repositories"
 EVERY_SECONDS = 15.0
 OLDEST = timedelta(days=14)
-OVERLAP = timedelta(minutes=2)
 KEPT_EVERY = timedelta(seconds=60)
-LONGEST_RUN = timedelta(hours=24)
-"""How long before its end a workflow run may have begun, so that its failure is still found."""
 OFF_FOR = timedelta(minutes=10)
 MOST_PAGES = 50
+"""Of a list, in one look: pages of 100, however small those are in which it is read."""
+MOST_REQUESTS = 100
+"""For one list in one look, and again for the reviews of the pull requests that it names."""
+MOST_CHARACTERS = 10_000_000
 REQUESTS_A_MINUTE = 400
 """Half of the points that GitHub allows one account in a minute; agents need the rest."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedRead:
-    """How far one list is read, by GitHub's clock; `seen` are its newest entries."""
-
-    through: datetime
-    seen: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
-
-    @property
-    def cut(self) -> datetime:
-        """What happened before this is not new."""
-        return self.through - OVERLAP
-
-    def with_read(self, entries: Mapping[str, datetime], *, through: datetime) -> FeedRead:
-        """The same after these, too."""
-        through = max(self.through, through)
-        seen = {**self.seen, **entries}
-        return FeedRead(
-            through=through, seen={id: at for id, at in seen.items() if at >= through - OVERLAP}
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepoRead:
-    """How far a repository is read, and when its lists were looked at last."""
-
-    looked_at: datetime
-    feeds: Mapping[str, FeedRead] = field(default_factory=dict[str, FeedRead])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +72,6 @@ class _Tag:
 
     asked: str
     etag: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """What a list holds, and its ETag."""
-
-    entries: list[Json]
-    tag: _Tag
-
-
-@cache
-def _reader() -> TypeAdapter[dict[str, RepoRead]]:
-    return TypeAdapter(dict[str, RepoRead])
 
 
 class Watching:
@@ -150,20 +108,19 @@ class Watching:
             RateLimited, Unavailable: what was taken in until then is kept
             LostBookmark: another process reads now
         """
-        read = _read(bookmark.read)
         watched = _watched(places)
-        read = {name: each for name, each in read.items() if name in watched}
+        ledger = Ledger(bookmark, watched=watched)
         for name, repo in watched.items():
             try:
-                before, gap = await self._begun(repo, read.get(name))
-                if before is not read.get(name):
-                    read[name] = before
-                    await bookmark.keep(_as_kept(read), gap=gap)
-                async for after in self._look_at(repo, before, sink):
-                    read[name] = after
-                    await bookmark.keep(_as_kept(read))
+                before, gap = await self._begun(repo, ledger.find(name))
             except (NotFound, Forbidden, Refused) as error:
                 _log.warning("github.repository_not_read", repository=name, reason=str(error))
+                await ledger.keep_unread(name, str(error))
+                continue
+            if before is not ledger.find(name):
+                await ledger.keep(name, before, gap=gap)
+            await ledger.keep_readable(name)
+            await self._look_at(repo, before, ledger, sink)
 
     async def _begun(self, repo: RepoName, known: RepoRead | None) -> tuple[RepoRead, Gap | None]:
         """How far it was read; a new one begins now, and one long forgotten not at its end."""
@@ -179,32 +136,57 @@ class Watching:
         gap = Gap(since=known.looked_at, until=begin)
         return RepoRead(looked_at=theirs, feeds=feeds), gap
 
-    async def _look_at(
-        self, repo: RepoName, before: RepoRead, sink: Sink
-    ) -> AsyncIterator[RepoRead]:
-        """How far it is read, each time that there is something to keep."""
-        after = before
+    async def _look_at(self, repo: RepoName, read: RepoRead, ledger: Ledger, sink: Sink) -> None:
+        looked_at = read.looked_at
         for feed in FEEDS:
-            since = before.feeds.get(feed.name) or FeedRead(through=before.looked_at)
             if self._is_off(repo, feed):
                 continue
             try:
-                fresh = await self._fresh(repo, feed, since)
-                if fresh is None:
-                    continue
-                read = await self._take(repo, feed, fresh.entries, since, sink)
+                read = await self._read_on(repo, feed, read, ledger, sink)
             except (RateLimited, Unavailable):
                 raise
             except GitHubError as error:
                 self._switch_off(repo, feed, error)
-                continue
-            self._etags[str(repo), feed.name] = fresh.tag  # not before it is taken in
-            if read != since:
-                after = replace(after, feeds={**after.feeds, feed.name: read})
-                yield after
+                read = ledger.find(str(repo)) or read
+                await ledger.keep_unread(_named(repo, feed), str(error))
+            else:
+                await ledger.keep_readable(_named(repo, feed))
         now = datetime.now(UTC)
-        if now - before.looked_at >= KEPT_EVERY:
-            yield replace(after, looked_at=now)
+        if now - looked_at >= KEPT_EVERY:
+            await ledger.keep(str(repo), replace(read, looked_at=now))
+
+    async def _read_on(
+        self, repo: RepoName, feed: Feed, read: RepoRead, ledger: Ledger, sink: Sink
+    ) -> RepoRead:
+        """Read one list, walk by walk; what one has read is kept before the next begins."""
+        requests = 0
+        for _ in range(MOST_PAGES):
+            since = read.feeds.get(feed.name) or FeedRead(through=read.looked_at)
+            walk = Walk(feed, since, _bounds(feed, MOST_REQUESTS))
+            asked = orjson.dumps(walk.query).decode()
+            if not await self._walk(repo, feed, walk, etag=self._etag(repo, feed, asked)):
+                return read
+            after, gap = await self._take(repo, feed, walk, since, sink)
+            self._etags[str(repo), feed.name] = _Tag(asked, walk.etag)  # not before it is taken in
+            if gap is not None:
+                _log.error(
+                    "github.list_lost",
+                    repository=str(repo),
+                    list=feed.name,
+                    since=str(gap.since),
+                    until=str(gap.until),
+                )
+            if after != since or gap is not None:
+                read = replace(read, feeds={**read.feeds, feed.name: after})
+                await ledger.keep(str(repo), read, gap=gap)
+            requests += walk.requests
+            if after.halt is None or requests >= MOST_REQUESTS:
+                break
+        return read
+
+    def _etag(self, repo: RepoName, feed: Feed, asked: str) -> str | None:
+        known = self._etags.get((str(repo), feed.name))
+        return known.etag if known is not None and known.asked == asked else None
 
     def _is_off(self, repo: RepoName, feed: Feed) -> bool:
         until = self._off.get((str(repo), feed.name))
@@ -219,87 +201,72 @@ class Watching:
 
     # --- one list --------------------------------------------------------------------------------
 
-    async def _fresh(self, repo: RepoName, feed: Feed, since: FeedRead) -> _Listed | None:
-        """Every entry of the list that may be new; None where it has not changed."""
-        query: Query = {"per_page": LARGEST_PAGE, **feed.query}
-        if feed.order == "since":
-            query |= since_query(since.cut)
+    async def _walk(
+        self, repo: RepoName, feed: Feed, walk: Walk, *, etag: str | None = None
+    ) -> bool:
+        """Read what the walk asks for until it is over; False where nothing has changed."""
         endpoint = in_repo(repo, *feed.path)
-        asked = orjson.dumps(query).decode()
-        known = self._etags.get((str(repo), feed.name))
-        etag = known.etag if known is not None and known.asked == asked else None
-        answered = await self._exchange.answer(endpoint, query, etag=etag)
-        if answered.status == 304:
-            return None
-        tag = _Tag(asked, answered.headers.get("etag"))
-        found: dict[str, Json] = {}
-        read, page = since.cut, 1
-        for _ in range(MOST_PAGES):
-            entries = _entries(feed, answered.body)
-            found |= {identity_of(feed, one): one for one in entries}
-            is_last = 'rel="next"' not in answered.headers.get("link", "")
-            if is_last or _is_past(feed, entries, since):
-                break
-            page += 1
-            until = _read_until(feed, entries)
-            if until is not None and until > read:
-                # What changes meanwhile goes to the end, and would move the next page by one.
-                read, page = until, 1
-                query |= since_query(until)
-            answered = await self._exchange.answer(endpoint, {**query, "page": page})
-        return _Listed(list(found.values()), tag)
+        while not walk.is_over:
+            try:
+                answered = await self._exchange.answer(endpoint, walk.query, etag=etag)
+            except TooLarge as large:
+                walk.pass_over(large.headers)
+            else:
+                if answered.status == 304:
+                    return False
+                walk.take(answered)
+            etag = None
+        return True
 
     async def _take(
-        self, repo: RepoName, feed: Feed, entries: Sequence[Json], since: FeedRead, sink: Sink
-    ) -> FeedRead:
-        """Hand in what is new, oldest first; the list's bookmark after it."""
+        self, repo: RepoName, feed: Feed, walk: Walk, since: FeedRead, sink: Sink
+    ) -> tuple[FeedRead, Gap | None]:
+        """Hand in what is new, oldest first; the list's bookmark after it, and what is lost."""
+        entries = walk.entries
         dated = [(at, one) for one in entries if (at := happened_at(feed, one)) is not None]
         dated.sort(key=lambda pair: pair[0])
         fresh = [
             (at, one)
             for at, one in dated
-            if at >= since.cut and identity_of(feed, one) not in since.seen
+            if at >= since.new_from and identity_of(feed, one) not in since.seen
         ]
         repository = await self._repository(repo)
         told = [each for _, one in fresh if (each := feed.tell(one, repository)) is not None]
+        gaps, too_large = [walk.gap], [*walk.too_large]
         if feed is ISSUES:
-            told += await self._reviews(repo, entries, since, repository)
+            for reviews in await self._reviews(repo, entries, since):
+                told += reviews.told(repository)
+                gaps.append(reviews.gap)
+                too_large += reviews.too_large
         await self._hand_in(repo, told, sink)
-        moments = [at for one in entries if (at := moved_at(feed, one)) is not None]
-        through = (
-            [*moments, *(at for at, _ in fresh)]
-            if feed.order == "since"
-            else [at for at, _ in fresh]
-        )
-        return since.with_read(
+        through = [at for at, _ in fresh]
+        if feed.order == "since":
+            through += [at for one in entries if (at := moved_at(feed, one)) is not None]
+        if walk.through is not None:
+            through.append(walk.through)
+        read = since.with_read(
             {identity_of(feed, one): at for at, one in fresh},
             through=max(through, default=since.through),
+            too_large=too_large,
+            halt=walk.halt,
         )
+        return read, _united(gaps)
 
     async def _reviews(
-        self, repo: RepoName, entries: Sequence[Json], since: FeedRead, repository: Json
-    ) -> list[Told]:
-        """What was said with reviews of the pull requests that have changed."""
-        found: list[Told] = []
+        self, repo: RepoName, entries: Sequence[Json], since: FeedRead
+    ) -> Sequence[Walk]:
+        """The reviews of the pull requests that have changed, each read from their beginning."""
+        walks: list[Walk] = []
         for pull in entries:
             number = id_at(pull, "number")
             if not is_given(pull, "pull_request") or not number:
                 continue
-            endpoint = in_repo(repo, "pulls", number, "reviews")
-            for page in range(1, MOST_PAGES + 1):
-                answered = await self._exchange.answer(
-                    endpoint, {"per_page": LARGEST_PAGE, "page": page}
-                )
-                for review in _list(answered.body):
-                    at = moment_at(review, "submitted_at")
-                    if at is None or at < since.cut:
-                        continue
-                    told = reviewed(review, repository, number)
-                    if told is not None:
-                        found.append(told)
-                if 'rel="next"' not in answered.headers.get("link", ""):
-                    break
-        return found
+            left = 2 * MOST_REQUESTS - sum(walk.requests for walk in walks)
+            feed = reviews_of(number)
+            walk = Walk(feed, since, _bounds(feed, min(left, MOST_PAGES)))
+            await self._walk(repo, feed, walk)
+            walks.append(walk)
+        return walks
 
     async def _hand_in(self, repo: RepoName, told: Sequence[Told], sink: Sink) -> None:
         decoded = [(each, self._decoded(each)) for each in told]
@@ -348,50 +315,26 @@ def _watched(places: Sequence[BoundPlace]) -> dict[str, RepoName]:
     return watched
 
 
-def _read_until(feed: Feed, entries: Sequence[Json]) -> datetime | None:
-    """How far a page has read a list of what was updated since; the last second may go on behind it."""
-    if feed.order != "since":
+def _named(repo: RepoName, feed: Feed) -> str:
+    return f"{repo} {feed.name}"
+
+
+def _bounds(feed: Feed, requests: int) -> Bounds:
+    """A list that can be gone on with is taken in by the page; any other as a whole."""
+    pages = 1 if feed.order == "since" else MOST_PAGES
+    return Bounds(entries=pages * LARGEST_PAGE, requests=requests, characters=MOST_CHARACTERS)
+
+
+def _united(gaps: Iterable[Gap | None]) -> Gap | None:
+    found = [gap for gap in gaps if gap is not None]
+    if not found:
         return None
-    moments = [at for one in entries if (at := moved_at(feed, one)) is not None]
-    return max(moments) - timedelta(seconds=1) if moments else None
-
-
-def _is_past(feed: Feed, entries: Sequence[Json], since: FeedRead) -> bool:
-    """Whether a list that begins with the newest has come to what was read before."""
-    if feed.order != "newest":
-        return False
-    margin = LONGEST_RUN if feed.below else timedelta(0)
-    last = moved_at(feed, entries[-1]) if entries else None
-    return last is None or last < since.cut - margin
-
-
-def _entries(feed: Feed, body: bytes) -> list[Json]:
-    return list(parts_at(_object(body), feed.below)) if feed.below else _list(body)
-
-
-def _list(body: bytes) -> list[Json]:
-    return list(parts_at({"found": _parsed(body)}, "found"))
+    return Gap(since=min(gap.since for gap in found), until=max(gap.until for gap in found))
 
 
 def _object(body: bytes) -> Json:
-    found = _parsed(body)
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _parsed(body: bytes) -> object:
     try:
-        return orjson.loads(body)
+        found: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None
-
-
-def _read(kept: Mapping[str, object] | None) -> dict[str, RepoRead]:
-    try:
-        return _reader().validate_python((kept or {}).get("repositories", {}))
-    except ValidationError:
-        _log.warning("github.bookmark_unreadable")
         return {}
-
-
-def _as_kept(read: Mapping[str, RepoRead]) -> dict[str, object]:
-    return {"repositories": _reader().dump_python(dict(read), mode="json")}
+    return cast("Json", found) if isinstance(found, dict) else {}

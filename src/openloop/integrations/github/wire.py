@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import urlencode
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_ANSWER_BYTES = 5_000_000
+"""Enough for any one thing that people can write, whatever is in it.
+
+A text on GitHub has 65,536 characters; one of them takes 12 bytes at most in JSON (two escapes), so
+a text takes 0.8 MB. An event repeats its issue (its text, a milestone's, 100 labels: below 2 MB), a
+comment on a line the change around it (500 KB of a file, 3 MB at worst). Of what machines write -
+the message of a commit - there may be more, and a page of a list may hold a hundred of all these.
+"""
 CONNECT_SECONDS = 5
 TOTAL_SECONDS = 20
 API_VERSION = "2022-11-28"
@@ -37,11 +44,12 @@ class Lost:
     """There is no answer.
 
     not_sent: GitHub cannot have seen the request. broken: the connection ended too early.
-    slow, too_large: the answer went past our bounds.
+    slow, too_large: the answer went past our bounds; of the latter there are `headers`.
     """
 
     how: Literal["not_sent", "broken", "slow", "too_large"]
     reason: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Wire:
@@ -176,11 +184,12 @@ def _headers(token: str, accept: str) -> dict[str, str]:
 
 async def _read(response: aiohttp.ClientResponse) -> Answered | Lost:
     """The whole answer, unless it is too large; what counts is its size when unpacked."""
+    headers = {name.lower(): text for name, text in response.headers.items()}
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             response.close()
-            return Lost(how="too_large", reason=f"more than {MAX_ANSWER_BYTES} bytes")
-    headers = {name.lower(): text for name, text in response.headers.items()}
+            reason = f"more than {MAX_ANSWER_BYTES} bytes"
+            return Lost(how="too_large", reason=reason, headers=headers)
     return Answered(status=response.status, headers=headers, body=bytes(body))

@@ -86,10 +86,10 @@ class Storm:
     kills: list[float] = field(default_factory=list[float])
 
     def ask(self, events: int) -> None:
-        """Let anna ask in this many issues, one owner after the other."""
-        state = self.rig.state
+        """Let anna ask in this many more issues, one owner after the other."""
+        state, asked = self.rig.state, len(self.issues)
         anna = state.users["anna"]
-        for number in range(events):
+        for number in range(asked, asked + events):
             repository = state.repositories[f"{self.owners[number % len(self.owners)]}/platform"]
             body = f"@openloop are you there? ({number})"
             self.issues.append(state.add_issue(repository, f"Storm {number}", by=anna, body=body))

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from openloop.integrations.github.archives import ARCHIVE_BYTES, ArchivedLog, unpack
-from openloop.integrations.github.ci_resources import FAILED, ActionsJob, ActionsRun
+from openloop.integrations.github.ci_resources import ActionsJob, ActionsRun
 from openloop.integrations.github.exchange import (
     LARGEST_PAGE,
     PAGE_SIZE,
@@ -20,11 +20,10 @@ from openloop.integrations.github.logs import BytesKeeper, Log, LogKeeper, fetch
 from openloop.integrations.github.names import checked_id, checked_ref, checked_sha
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openloop.integrations.github.names import RepoName
     from openloop.integrations.github.resources import Page
-
-RUNS_AT_A_COMMIT = 20
-"""Of how many failed runs of one commit the jobs are listed."""
 
 
 class Actions(Exchange):
@@ -90,13 +89,6 @@ class Actions(Exchange):
 
         return tuple([job async for job in gathered(turn_to) if job.has_failed])
 
-    async def failed_jobs_at(self, repo: RepoName, head_sha: str) -> tuple[ActionsJob, ...]:
-        """The same of every failed run of a commit, the newest run first."""
-        runs = await self.list_action_runs(repo, head_sha=head_sha, page_size=LARGEST_PAGE)
-        failed = [run for run in runs.items if run.conclusion in FAILED][:RUNS_AT_A_COMMIT]
-        jobs = [await self.failed_jobs(repo, run.id) for run in failed]
-        return tuple(job for each in jobs for job in each)
-
     async def job_log(self, repo: RepoName, job_id: int) -> Log:
         """The log of a finished job; of a very long one, its beginning and its end.
 
@@ -109,8 +101,10 @@ class Actions(Exchange):
         await fetch(self.wire, address, keeper, hosts=self.log_hosts)
         return keeper.log()
 
-    async def run_logs(self, repo: RepoName, run_id: int) -> tuple[ArchivedLog, ...]:
-        """All logs of a run's last attempt, out of one archive.
+    async def run_logs(
+        self, repo: RepoName, run_id: int, *, is_wanted: Callable[[str], bool]
+    ) -> tuple[ArchivedLog, ...]:
+        """The logs of a run's last attempt whose labels are wanted, out of one archive.
 
         Raises:
             NotFound: GitHub has it no more
@@ -119,4 +113,4 @@ class Actions(Exchange):
         address = await self.located(in_repo(repo, "actions", "runs", checked_id(run_id), "logs"))
         keeper = BytesKeeper(ARCHIVE_BYTES)
         await fetch(self.wire, address, keeper, hosts=self.log_hosts)
-        return await asyncio.to_thread(unpack, bytes(keeper.kept))
+        return await asyncio.to_thread(unpack, bytes(keeper.kept), is_wanted)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openloop.integrations.github.code_resources import FoundFile, FoundIssue
 from openloop.integrations.github.errors import Refused
 from openloop.integrations.github.exchange import PAGE_SIZE, Endpoint, Exchange, turn
-from openloop.integrations.github.resources import Page
 
 if TYPE_CHECKING:
     from openloop.integrations.github.names import RepoName
+    from openloop.integrations.github.resources import Page
 
 WORDS_LIMIT = 200
 TEXT_MATCHES = "application/vnd.github.text-match+json"
@@ -37,10 +38,8 @@ class Search(Exchange):
             FoundIssue, Endpoint("/search/issues", repo), query, below="items"
         )
         inside = f"/repos/{repo}".lower()
-        return Page(
-            items=tuple(one for one in found.items if one.repository_url.lower().endswith(inside)),
-            next_page=found.next_page,
-        )
+        items = tuple(one for one in found.items if one.repository_url.lower().endswith(inside))
+        return replace(found, items=items)
 
     async def search_code(
         self, repo: RepoName, words: str, *, page: int = 1, page_size: int = PAGE_SIZE
@@ -55,10 +54,8 @@ class Search(Exchange):
             accept=TEXT_MATCHES,
         )
         name = str(repo).lower()
-        return Page(
-            items=tuple(one for one in found.items if one.repository.lower() == name),
-            next_page=found.next_page,
-        )
+        items = tuple(one for one in found.items if one.repository.lower() == name)
+        return replace(found, items=items)
 
 
 def _plain(words: str) -> str:

@@ -153,11 +153,14 @@ def get_run_logs(asked: Asked) -> Answer:
     run = _run(asked)
     archive = run.archive
     if archive is None:
+        logs = {job.name: job.log for job in run.jobs if job.attempt == run.attempt}
+        if all(log is None for log in logs.values()):
+            raise answers.gone()
         written = io.BytesIO()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as opened:
-            jobs = [job for job in run.jobs if job.attempt == run.attempt]
-            for number, job in enumerate(jobs):
-                opened.writestr(f"{number}_{job.name}.txt", job.log or b"")
+            for number, (name, log) in enumerate(logs.items()):
+                if log is not None:
+                    opened.writestr(f"{number}_{name}.txt", log)
         archive = written.getvalue()
     return Answer(302, None, {"Location": asked.log_host.keep(archive)})
 
