@@ -203,6 +203,13 @@ fragments = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("lines", ["\r\n" * 20_000, "#\r\n" * 20_000, " \r\r\n" * 10_000])
+def test_many_line_breaks_take_no_time(lines: str) -> None:
+    began = time.process_time()
+    assert value(f"# c\r\n{lines}a: 1\r\n") == {"a": 1}
+    assert time.process_time() - began < SLOWEST_SECONDS
+
+
 @given(st.lists(fragments, max_size=25).map("".join) | st.text(max_size=40))
 @example('"\\UFFFFFFFF"')
 @example("--- |\n%")

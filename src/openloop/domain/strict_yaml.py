@@ -135,7 +135,8 @@ _HIDDEN_CLASS = (
     r"\ud800-\udfff\ufffe\uffff"  # what no text contains
 )
 _HIDDEN = re.compile(f"[{_HIDDEN_CLASS}]")
-_DIRECTIVE = re.compile(r"\A(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*%")
+# Atomic: a line break that could be read as two would be tried in both ways, for each of them.
+_DIRECTIVE = re.compile(r"\A(?>[ \t]*(?:#[^\r\n]*)?(?>\r\n|\r|\n))*+%")
 
 
 def _decoded(text: bytes | str, file: str) -> str:
