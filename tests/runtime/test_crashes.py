@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from openloop.domain.conversation import ConversationRef
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.model import ModelMessage
+    from openloop.domain.redaction import Redactor
     from openloop.storage.database import Database, Transaction
     from tests.make import Stage
 
@@ -45,6 +46,10 @@ class CrashingDatabase:
     @property
     def conninfo(self) -> str:
         return self.inner.conninfo
+
+    @property
+    def redactor(self) -> Redactor:
+        return self.inner.redactor
 
     @asynccontextmanager
     async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
