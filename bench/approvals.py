@@ -92,7 +92,7 @@ def _is_found(opened: Theatre, mutant: Mutant) -> bool:
     with contextlib.redirect_stdout(None):
         try:
             with mutant.plant(opened.driver()):
-                opened.wander(examples=WANDERING, steps=WANDERED_STEPS)
+                opened.wander(examples=WANDERING, steps=WANDERED_STEPS, shrink=False)
         except (Broken, AssertionError):
             return True
     return False

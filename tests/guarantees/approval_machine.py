@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.make import Clock, Stage
 
 MOST_RUNS = 2
+_AFTER_A_FINDING = (Phase.shrink, Phase.explain)
 
 people = st.sampled_from(PEOPLE)
 which = st.integers(0, 4)
@@ -172,8 +173,8 @@ class Theatre:
         """Somebody to play a story with."""
         return Driver(self.stage, self.clock)
 
-    def wander(self, *, examples: int, steps: int) -> None:
-        """Let the machine do what comes to its mind.
+    def wander(self, *, examples: int, steps: int, shrink: bool = True) -> None:
+        """Let the machine do what comes to its mind; what it finds is made short, if wanted.
 
         Raises:
             Broken: the model objects
@@ -188,6 +189,7 @@ class Theatre:
                 derandomize=True,
                 database=None,
                 print_blob=False,
+                phases=[each for each in Phase if shrink or each not in _AFTER_A_FINDING],
                 report_multiple_bugs=False,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
             ),
