@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
@@ -64,7 +64,7 @@ def mentions(text: str, login: str) -> bool:
 def mentioned_in(text: str) -> Iterator[str]:
     """Every login that the text speaks to, as often as it does; quotations speak to nobody."""
     quotations = 0
-    for token in parser().parse(text.replace("\r\n", "\n")):
+    for token in _tokens(text.replace("\r\n", "\n")):
         if token.type in {"blockquote_open", "blockquote_close"}:
             quotations += token.nesting
         elif token.type == "inline" and token.children and not quotations:
@@ -74,7 +74,7 @@ def mentioned_in(text: str) -> Iterator[str]:
 
 def called_in(text: str) -> Iterator[str]:
     """Everybody whom GitHub may tell of the text: people and teams, those in quotations as well."""
-    for token in parser().parse(text):
+    for token in _tokens(text):
         if token.type == "inline":
             for piece in _spoken(token.children or ()):
                 yield from (found[1] for found in _CALL.finditer(piece))
@@ -82,7 +82,7 @@ def called_in(text: str) -> Iterator[str]:
 
 def has_markup(text: str) -> bool:
     """Whether the text holds HTML or a picture, outside of code."""
-    for token in parser().parse(text):
+    for token in _tokens(text):
         if token.type == "html_block":
             return True
         if any(child.type in {"html_inline", "image"} for child in token.children or ()):
@@ -125,6 +125,12 @@ def takes_long(text: str) -> bool:
         if most * len(block) > _MOST_LOOKED_THROUGH:
             return True
     return False
+
+
+@lru_cache(maxsize=4)
+def _tokens(text: str) -> Sequence[Token]:
+    """The text as it is read; whoever asks one thing of it asks the next at once."""
+    return parser().parse(text)
 
 
 @cache

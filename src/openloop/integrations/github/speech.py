@@ -37,6 +37,8 @@ _WIDE_AT = "\uff20"
 _WIDE_LESS = "\uff1c"
 _UNSEEN = "\u200b"
 _FENCE_ROOM = 100
+_MOST_BRACKETS = 1_000
+"""Above that a parser, too, takes long; nobody reads so many links."""
 
 
 def say(markdown: str, *, live: Collection[str] = ()) -> list[str]:
@@ -98,7 +100,8 @@ def _quiet(text: str, live: frozenset[str]) -> str:
 def _surely_quiet(part: str, live: frozenset[str]) -> str:
     """The part; where a parser still finds somebody called, or HTML, no sign for it is left."""
     if (
-        takes_long(part)
+        part.count("[") > _MOST_BRACKETS
+        or takes_long(part)
         or has_markup(part)
         or any(name.lower() not in live for name in called_in(part))
     ):

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 MOST_MARKDOWN = 200_000
 # What is behind an open bracket is looked through for its end, once for each that is open.
-_MOST_LOOKED_THROUGH = 300_000
+_MOST_LOOKED_THROUGH = 150_000
 _FENCED = re.compile(r"^ {0,3}```.*?^ {0,3}```", re.MULTILINE | re.DOTALL)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _BRACKET = re.compile(r"[\[\]]")
+_MOST_BRACKETS = 1_000
 _MOST_LABEL = 500
 _MOST_COLUMN = 60
 
@@ -63,7 +64,9 @@ def pieces_of(markdown: str, *, live: Collection[str] = ()) -> tuple[Piece, ...]
 
 
 def _takes_long(text: str) -> bool:
-    """Whether so many brackets are open at once that a parser needs seconds for them."""
+    """Whether there are so many brackets, or so many open at once, that a parser needs long for them."""
+    if text.count("[") > _MOST_BRACKETS:
+        return True
     for block in _BLANK_LINE.split(_FENCED.sub("", text)) if "[" in text else ():
         opened = most = 0
         for found in _BRACKET.finditer(block):
@@ -248,13 +251,17 @@ class _Inline:
 def _literal_stars(children: Sequence[Token]) -> frozenset[int]:
     """The stars of `2*3*4`: emphasis to CommonMark, a product to whoever wrote it."""
     found: set[int] = set()
-    for at, token in enumerate(children):
-        if token.type not in {"em_open", "strong_open"} or at == 0:
-            continue
-        end = _closing(children, at)
-        before, after = children[at - 1].content, children[end + 1 : end + 2]
-        if before[-1:].isalnum() and after and after[0].content[:1].isalnum():
-            found |= {at, end}
+    opened: list[int] = []
+    for end, token in enumerate(children):
+        if token.nesting > 0:
+            opened.append(end)
+        elif token.nesting < 0 and opened:
+            at = opened.pop()
+            if at == 0 or children[at].type not in {"em_open", "strong_open"}:
+                continue
+            before, after = children[at - 1].content, children[end + 1 : end + 2]
+            if before[-1:].isalnum() and after and after[0].content[:1].isalnum():
+                found |= {at, end}
     return frozenset(found)
 
 
