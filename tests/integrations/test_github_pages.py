@@ -21,9 +21,11 @@ from openloop.integrations.github.wire import MAX_ANSWER_BYTES
 from openloop.testing.rigs.github import Raw
 from tests.integrations.github_events import REPO, World
 from tests.integrations.test_github_watching import Desk
+from tests.integrations.test_github_watching import desk as desk
+from tests.integrations.test_github_watching import world as world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from openloop.integrations.github.exchange import Endpoint, Query
     from openloop.integrations.github.wire import Answered
@@ -36,24 +38,6 @@ REVIEWS = "GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews"
 LIMIT = 65_536
 LONG = "\N{MATHEMATICAL DOUBLE-STRUCK CAPITAL X}" * LIMIT
 """As long as GitHub takes it, and each of its characters takes twelve bytes in the fake's JSON."""
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    world = World()
-    async with world.rig:
-        yield world
-
-
-@pytest.fixture
-async def desk(world: World) -> AsyncIterator[Desk]:
-    """One that has begun to watch, some time ago."""
-    surface = await world.surface(world.as_person)
-    desk = Desk(world, surface)
-    await desk.look()
-    yield desk
-    await desk.reader.aclose()
-    await surface.aclose()
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ async def test_a_stop_is_asked_for_by_the_first_who_did(stage: Stage) -> None:
         assert await runs.ask_cancel(tx, run.id, {"kind": "system", "name": "second"})
     [after] = await stage.runs()
     assert after.cancel_asked_by is not None
-    assert after.cancel_asked_by["name"] == "first"
+    assert after.cancel_asked_by.name == "first"
 
 
 async def test_waiting_for_a_lock_is_seen(stage: Stage) -> None:

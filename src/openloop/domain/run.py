@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from openloop.domain.audit import Who
 from openloop.domain.ids import AgentId, ConversationId, RevisionId, RunId
 from openloop.domain.surface import Actor
 
@@ -47,4 +48,4 @@ class Run:
     queued_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    cancel_asked_by: dict[str, object] | None = None
+    cancel_asked_by: Who | None = None

@@ -54,7 +54,7 @@ async def advance(kit: Kit, work: Work) -> bool:
     # Where everybody can speak, nothing is said before it is known whether the requester may ask.
     is_unknown = run.state is RunState.QUEUED and isinstance(surface, PlaceRights)
     if run.cancel_asked_by is not None and not is_unknown:
-        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
+        return await cancel(kit, work, run, by=run.cancel_asked_by)
     if surface is None:
         seconds = NOT_CONFIGURED_SECONDS
         await claims.release_failed(kit.database, work.claim, after_seconds=seconds)
@@ -65,7 +65,7 @@ async def advance(kit: Kit, work: Work) -> bool:
     if opening is not None:
         return await _decline(kit, work, run, opening, ignored)
     if run.cancel_asked_by is not None:
-        return await cancel(kit, work, run, by=Who(**run.cancel_asked_by))  # pyright: ignore[reportArgumentType]
+        return await cancel(kit, work, run, by=run.cancel_asked_by)
     if ignored:  # words that ask for nothing: nobody of those becomes a requester by them
         await hearing.leave_out(kit.database, work, [each.message for each in ignored])
         return False
