@@ -152,7 +152,7 @@ BAD_AGENTS = [
     ("alias", '["@priya", "@maintainers"]', "*people", 17, 16, "yaml_alias"),
     ("anchor", "surfaces:", "surfaces: &all", 5, 13, "yaml_anchor"),
     ("duplicate key", "on_exceeded: block", "monthly_usd: 5000", 18, 50, "yaml_duplicate_key"),
-    ("null", "retention_days: 90", "retention_days:", 8, 63, "manifest_empty_value"),
+    ("null", "retention_days: 90", "retention_days:", 8, 64, "manifest_empty_value"),
     ("text for a number", "days: 90", 'days: "90"', 8, 64, "manifest_wrong_type"),
     ("yes for a number", "days: 90", "days: yes", 8, 64, "manifest_wrong_type"),
     ("true for a number", "days: 90", "days: true", 8, 64, "manifest_wrong_type"),
