@@ -392,6 +392,7 @@ async def test_the_plan_and_its_settlement_are_one_commit(stage: Stage) -> None:
             begun=begun,
             reply=used(100, 400),
             cost_usd=Decimal("0.5"),
+            status=None,
             judge=judge,
         )
 

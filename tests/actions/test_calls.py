@@ -201,6 +201,7 @@ async def test_a_reply_ends_its_step_and_is_charged(stage: Stage, *, assumed: bo
         begun=begun,
         reply=reply,
         cost_usd=Decimal("0.5"),
+        status=None,
         judge=lambda _governing: [refused(50), started(51, Effect.READ)],
     )
     assert [each.seq for each in found.started] == [51]
@@ -228,6 +229,7 @@ async def test_a_reply_to_whoever_has_lost_the_conversation_is_not_journaled(sta
             begun=begun,
             reply=used(100, 400),
             cost_usd=Decimal("0.5"),
+            status=None,
             judge=lambda _governing: [refused(50)],
         )
     assert not [each for each in await stage.steps(work.run) if each.seq == 50]

@@ -148,6 +148,7 @@ WHILE_ANSWERING: dict[Action, Callable[[Answering], Awaitable[object]]] = {
         begun=it.begun,
         reply=SAID,
         cost_usd=COST,
+        status=None,
         judge=lambda _: [],
     ),
     calls.plan_later: lambda it: calls.plan_later(

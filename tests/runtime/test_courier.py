@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openloop.domain.conversation import ConversationRef
-from openloop.domain.surface import Receipt, Say, SetStatus, Settle
+from openloop.domain.surface import Ask, Receipt, Say, SetStatus, Settle
 from openloop.runtime.courier import LOOK_UPS, Courier
 from openloop.storage import outbox
 from tests import make
@@ -201,6 +201,27 @@ async def test_a_status_is_shown_now_or_never(stage: Stage, answer: object) -> N
     await courier(stage).drain(ref)
 
     assert await states(stage, ref) == ["dropped", "sent"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Receipt(outcome="done", message_ids=("171.9",)), "sent"),
+        (Receipt(outcome="refused", detail="missing_scope"), "refused"),
+        (Receipt(outcome="retry"), "dropped"),
+    ],
+)
+async def test_a_status_is_closed_with_the_calls_that_were_asked_for_meanwhile(
+    stage: Stage, answer: Receipt, state: str
+) -> None:
+    """The card goes out at once: nothing stands before it any more."""
+    stage.surface.answers = [answer]
+    stage.models.turns = [reply("I open it.", make.CREATE)]
+    ref = await stage.mention()
+    await stage.work(ref)
+
+    assert (await states(stage, ref))[:2] == [state, "sent"]
+    assert [type(op) for _, op in stage.surface.performed][1] is Ask
 
 
 async def test_a_surface_that_is_not_configured_keeps_its_ops(stage: Stage) -> None:

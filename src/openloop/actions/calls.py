@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.step import Step
+    from openloop.domain.surface import Receipt
     from openloop.storage.database import Database, Pending, Transaction
 
 
@@ -47,11 +48,12 @@ async def plan(
     begun: Begun,
     reply: ModelReply,
     cost_usd: Decimal | None,
+    status: tuple[OutboxRow, Receipt] | None,
     judge: Callable[[Governing], Sequence[Judged]],
 ) -> Planned:
     """Finish a model call and journal every call it asked for.
 
-    `judge` is pure and is given the revisions in force in this very transaction. Where the agent is
+    `status` was shown meanwhile, and is closed. `judge` is pure and is given the revisions in force in this very transaction. Where the agent is
     paused, no call is journaled: `plan_later` does that once it is resumed.
 
     Raises:
@@ -60,6 +62,9 @@ async def plan(
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
         await steps.send_finish(tx, run.id, begun.seq, output=reply_as_output(reply))
+        if status is not None:  # before anything is put behind it
+            shown, receipt = status
+            await outbox.close_status(tx, shown.id, sender=work.claim.worker, receipt=receipt)
         governing = await configuration.governing(tx, run.agent_id, run.revision_id)
         journaled = await _journal(tx, work, run, governing, judge, begun.seq)
         await budgets.settle(

@@ -126,8 +126,13 @@ class Courier:
     async def record(self, workspace: WorkspaceId, row: OutboxRow, receipt: Receipt) -> bool:
         """Write down what became of an op; True where the next op may follow."""
         is_status = row.op["op"] == SetStatus.__name__
+        if receipt.outcome == "refused":
+            log.warning("op refused", op=row.op["op"], detail=receipt.detail)
         async with self._database.transaction(workspace) as tx:
             match receipt.outcome:
+                case _ if is_status:
+                    await outbox.close_status(tx, row.id, sender=self._me, receipt=receipt)
+                    return True
                 case "done":
                     await outbox.mark_sent(
                         tx, row.id, sender=self._me, message_ids=receipt.message_ids
@@ -136,13 +141,6 @@ class Courier:
                 case "refused":
                     await outbox.close(
                         tx, row.id, sender=self._me, state="refused", detail=receipt.detail
-                    )
-                    log.warning("op refused", op=row.op["op"], detail=receipt.detail)
-                    return True
-                case "retry" | "unknown" if is_status:
-                    # A status is worth showing now or never.
-                    await outbox.close(
-                        tx, row.id, sender=self._me, state="dropped", detail=receipt.detail
                     )
                     return True
                 case "retry":

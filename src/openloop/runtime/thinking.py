@@ -117,8 +117,7 @@ async def ask_model(
     shown = await status
     cost = None if reply.usage.assumed else pricing.cost(reply.usage, facts.price)
     if reply.tool_calls:
-        await _close_status(kit, work, shown)
-        return await _plan(kit, work, run, begun, reply, cost)
+        return await _plan(kit, work, run, begun, reply, cost, shown)
     return await _answer(kit, work, run, begun, reply, cost, shown)
 
 
@@ -257,8 +256,7 @@ async def _answer(
         text += "\n\n_[cut: the answer reached its longest length]_"
     told = await disclosing.told(kit, work, text)
     if told is None:  # who reads along is not known at the moment: the answer is kept until it is
-        await _close_status(kit, work, shown)
-        return await _plan(kit, work, run, begun, reply, cost)
+        return await _plan(kit, work, run, begun, reply, cost, shown)
     ended = await endings.answer(
         kit.database,
         work,
@@ -280,6 +278,7 @@ async def _plan(
     begun: Begun,
     reply: ModelReply,
     cost: Decimal | None,
+    shown: tuple[OutboxRow, Receipt] | None,
 ) -> bool:
     """Journal the calls that the model asked for, and make those that may be made."""
     planned = await planning.plan(
@@ -290,6 +289,7 @@ async def _plan(
         begun=begun,
         reply=reply,
         cost_usd=cost,
+        status=shown,
         judge=await _judge(kit, work, run, reply.tool_calls, begun.seq, reason=reply.text),
     )
     await _make(kit, work, run, planned)

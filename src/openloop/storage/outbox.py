@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from openloop.domain.ids import ApprovalId, RunId, WorkspaceId
-    from openloop.domain.surface import Op
+    from openloop.domain.surface import Op, Receipt
     from openloop.storage.database import Pending, Transaction
 
 SEND_LEASE_SECONDS = 8
@@ -189,6 +189,25 @@ async def close(tx: Transaction, id: OpId, *, sender: UUID, state: str, detail: 
         WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
         """,
         {"id": id, "sender": sender, "state": state, "detail": detail},
+    )
+
+
+async def close_status(tx: Transaction, id: OpId, *, sender: UUID, receipt: Receipt) -> None:
+    """A status is worth showing now or never: whatever came of it, it is not tried again."""
+    states = {"done": "sent", "refused": "refused"}
+    await tx.send(
+        """
+        UPDATE outbox SET state = %(state)s, message_ids = %(message_ids)s, detail = %(detail)s,
+            attempts = attempts + 1, lease_until = NULL, sent_at = openloop.now()
+        WHERE id = %(id)s AND sender = %(sender)s AND state = 'sending'
+        """,
+        {
+            "id": id,
+            "sender": sender,
+            "state": states.get(receipt.outcome, "dropped"),
+            "message_ids": list(receipt.message_ids),
+            "detail": receipt.detail,
+        },
     )
 
 
