@@ -27,7 +27,7 @@ from openloop.domain.tool import ToolResult
 from openloop.integrations.github import speech
 from openloop.integrations.github.actors import Identity
 from openloop.integrations.github.decode import ACTED_ON, decode
-from openloop.integrations.github.mentions import called_in, takes_long
+from openloop.integrations.github.mentions import called_in, is_twisted
 from openloop.integrations.github.resources import Comment, Issue, Pull, PullFile, reader
 from openloop.integrations.github.surface import MOST_BODY
 from openloop.integrations.slack.render import render_ask, render_say
@@ -143,15 +143,11 @@ def render_markdown(raw: bytes) -> None:
         assert problems_of(list(part.blocks)) == []
 
 
-def is_long(comment: str) -> bool:
-    return takes_long(comment) or comment.count("[") > 1_000
-
-
 def render_comment(raw: bytes) -> None:
     """The same answer on GitHub: nobody is called by it."""
     for comment in speech.say(raw.decode(errors="replace")):
         assert len(comment) <= speech.MOST_COMMENT
-        assert "@" not in comment if is_long(comment) else not list(called_in(comment))
+        assert "@" not in comment if is_twisted(comment) else not list(called_in(comment))
 
 
 def _ask(text: str) -> Ask:

@@ -53,8 +53,9 @@ async def plan(
 ) -> Planned:
     """Finish a model call and journal every call it asked for.
 
-    `status` was shown meanwhile, and is closed. `judge` is pure and is given the revisions in force in this very transaction. Where the agent is
-    paused, no call is journaled: `plan_later` does that once it is resumed.
+    `status` was shown meanwhile, and is closed. `judge` is pure and is given the revisions in force in
+    this very transaction. Where the agent is paused, no call is journaled: `plan_later` does that once
+    it is resumed.
 
     Raises:
         LostClaim

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
 
+from openloop.domain.markdown_effort import takes_long
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -37,10 +39,7 @@ _MENTION = re.compile(
 _CALL = re.compile(r"@([A-Za-z0-9][A-Za-z0-9_/-]*)")
 _COMMAND = re.compile(r"/([a-z-]{1,20}) {1,4}([A-Za-z0-9_-]{8,128})")
 _STOP = re.compile(r"/(?:stop|cancel)")
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_BRACKET = re.compile(r"[\[\]]")
-# What is behind an open bracket is looked through for its end, once for each that is open.
-_MOST_LOOKED_THROUGH = 3_000_000
+_NESTING = 20
 _QUOTE = re.compile(r" {0,3}>")
 
 
@@ -55,7 +54,7 @@ class Command:
 def mentions(text: str, login: str) -> bool:
     """Whether the text mentions this login near its beginning; one that is twisted mentions nobody."""
     text = text[:MOST_READ]
-    if f"@{login.lower()}" not in text.lower() or takes_long(text):
+    if f"@{login.lower()}" not in text.lower() or is_twisted(text):
         return False
     wanted = login.lower()
     return any(found.lower() == wanted for found in mentioned_in(text))
@@ -115,16 +114,9 @@ def command_for(action: str) -> str:
     return next((word for word, meant in COMMANDS.items() if meant == action), action)
 
 
-def takes_long(text: str) -> bool:
-    """Whether so many brackets are open at once that a parser needs seconds for them."""
-    for block in _BLANK_LINE.split(text) if "[" in text else ():
-        opened = most = 0
-        for found in _BRACKET.finditer(block):
-            opened = opened + 1 if found[0] == "[" else max(0, opened - 1)
-            most = max(most, opened)
-        if most * len(block) > _MOST_LOOKED_THROUGH:
-            return True
-    return False
+def is_twisted(text: str) -> bool:
+    """Whether a parser would need much longer for it than for a text that people write."""
+    return takes_long(text, nesting=_NESTING)
 
 
 @lru_cache(maxsize=4)
@@ -136,7 +128,7 @@ def _tokens(text: str) -> Sequence[Token]:
 @cache
 def parser() -> MarkdownIt:
     """CommonMark with tables and strikethrough, and HTML as tokens of its own."""
-    made = MarkdownIt("commonmark", {"html": True, "maxNesting": 20})
+    made = MarkdownIt("commonmark", {"html": True, "maxNesting": _NESTING})
     return made.enable(["table", "strikethrough"])
 
 

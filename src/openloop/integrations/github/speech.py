@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from openloop.integrations.github.mentions import called_in, has_markup, takes_long
+from openloop.integrations.github.mentions import called_in, has_markup, is_twisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -37,7 +37,6 @@ _WIDE_AT = "\uff20"
 _WIDE_LESS = "\uff1c"
 _UNSEEN = "\u200b"
 _FENCE_ROOM = 100
-_MOST_BRACKETS = 1_000
 """Above that a parser, too, takes long; nobody reads so many links."""
 
 
@@ -100,8 +99,7 @@ def _quiet(text: str, live: frozenset[str]) -> str:
 def _surely_quiet(part: str, live: frozenset[str]) -> str:
     """The part; where a parser still finds somebody called, or HTML, no sign for it is left."""
     if (
-        part.count("[") > _MOST_BRACKETS
-        or takes_long(part)
+        is_twisted(part)
         or has_markup(part)
         or any(name.lower() not in live for name in called_in(part))
     ):

@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 
 from markdown_it import MarkdownIt
 
+from openloop.domain.markdown_effort import takes_long
 from openloop.integrations.slack import mrkdwn
 from openloop.integrations.slack.links import bare_urls, hides_host, host_of
 from openloop.integrations.slack.richtext import (
@@ -35,12 +36,7 @@ if TYPE_CHECKING:
     from openloop.integrations.slack.richtext import Run, Shape, Style, Styles
 
 MOST_MARKDOWN = 200_000
-# What is behind an open bracket is looked through for its end, once for each that is open.
-_MOST_LOOKED_THROUGH = 150_000
-_FENCED = re.compile(r"^ {0,3}```.*?^ {0,3}```", re.MULTILINE | re.DOTALL)
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_BRACKET = re.compile(r"[\[\]]")
-_MOST_BRACKETS = 1_000
+_NESTING = 50
 _MOST_LABEL = 500
 _MOST_COLUMN = 60
 
@@ -55,26 +51,12 @@ _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
 def pieces_of(markdown: str, *, live: Collection[str] = ()) -> tuple[Piece, ...]:
     """Read markdown; only the ids in `live` become mentions that ring somebody."""
     text = mrkdwn.printable(markdown)
-    if len(text) > MOST_MARKDOWN or _takes_long(text):
+    if len(text) > MOST_MARKDOWN or takes_long(text, nesting=_NESTING):
         # A parser's time is not bounded by a length; plain paragraphs are.
         is_long = len(text) > MOST_MARKDOWN
         return _paragraphs(text[:MOST_MARKDOWN] + (mrkdwn.CUT if is_long else ""))
     pieces = _Reader(_parser().parse(text), frozenset(live)).pieces()
     return tuple(piece for piece in pieces if piece.runs or piece.shape in {"bullet", "ordered"})
-
-
-def _takes_long(text: str) -> bool:
-    """Whether there are so many brackets, or so many open at once, that a parser needs long for them."""
-    if text.count("[") > _MOST_BRACKETS:
-        return True
-    for block in _BLANK_LINE.split(_FENCED.sub("", text)) if "[" in text else ():
-        opened = most = 0
-        for found in _BRACKET.finditer(block):
-            opened = opened + 1 if found[0] == "[" else max(0, opened - 1)
-            most = max(most, opened)
-        if most * len(block) > _MOST_LOOKED_THROUGH:
-            return True
-    return False
 
 
 def said_runs(text: str, *, live: Collection[str] = ()) -> tuple[Run, ...]:
@@ -84,7 +66,7 @@ def said_runs(text: str, *, live: Collection[str] = ()) -> tuple[Run, ...]:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 50})
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _NESTING})
     return parser.enable(["table", "strikethrough"])
 
 
