@@ -181,7 +181,7 @@ WHILE_ANSWERING: dict[Action, Callable[[Answering], Awaitable[object]]] = {
     ),
     claims.park: lambda it: claims.park(it.database, it.work, it.run, wake_at=None),
     claims.look_again: lambda it: claims.look_again(it.database, it.configuration, it.work),
-    claims.keeps_its_place: lambda it: claims.keeps_its_place(it.database, _limited(it.work)),
+    claims.keep_place: lambda it: claims.keep_place(it.database, _limited(it.work)),
     claims.open_next: lambda it: claims.open_next(it.database, it.work, it.work.unread[0]),
     claims.discard: lambda it: claims.discard(it.database, it.work, it.work.unread[0]),
     hearing.leave_out: lambda it: hearing.leave_out(it.database, it.work, it.work.unread),

@@ -16,6 +16,7 @@ from openloop.runtime.sweep import Sweep
 from openloop.runtime.worker import Worker
 from openloop.storage import conversations, lines
 from tests import make
+from tests.actions.deciding import decide
 from tests.runtime.fakes import reply
 from tests.waiting import until, until_someone_waits_for
 
@@ -140,6 +141,26 @@ async def test_a_stop_of_somebody_who_may_not_lets_nobody_in(stage: Stage) -> No
     await let_go(stage, at_work)
     await stage.work(second)  # or the worker from before was faster
     await until(lambda: is_done(stage, second))
+
+
+async def test_nor_lets_it_a_run_go_on_that_waits_for_people(stage: Stage) -> None:
+    """What was decided meanwhile is done once there is room, and not because a stranger has spoken."""
+    await limited(stage, agent=1)
+    held, _ = await stage.hold()
+    await decide(stage, held, "approve", by="anna")
+    [busy] = await mentions(stage, 1)
+    at_work = await take(stage, busy)
+    assert at_work is not None
+    stage.surface.kinds["U0GUEST"] = "guest"
+    await stage.take(make.inbound("stop", by="guest", addressed="followup"))
+
+    await stage.work(held)
+
+    assert (stage.tracker.writes, await stage.unread(held)) == ([], [])
+    assert (await stage.approval(held)).state == "approved"
+    assert await let_go(stage, at_work) == [held]
+    await stage.work(held)
+    assert len(stage.tracker.writes) == 1
 
 
 async def test_a_run_that_follows_another_one_overtakes_nobody(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,6 +184,16 @@ async def test_only_owners_say_it_of_owners_and_never_of_the_last(stage: Stage) 
         await offboard(stage, "priya")
     with pytest.raises(NotFound):
         await offboard(stage, "nobody")
+
+
+async def test_of_two_owners_who_send_each_other_away_one_stays(stage: Stage) -> None:
+    await stage.revise_workspace(TWO_OWNERS)
+
+    found = await asyncio.gather(
+        *(offboard(stage, name) for name in ("priya", "anna")), return_exceptions=True
+    )
+
+    assert [type(each) for each in found].count(LastOwner) == 1
 
 
 async def test_who_has_left_starts_and_steers_nothing_though_the_platform_knows_them_still(

@@ -40,7 +40,10 @@ from openloop.domain.run import RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Everything a worker knows about the conversation it holds, as of one transaction."""
+    """Everything a worker knows about the conversation it holds, as of one transaction.
+
+    `has_place` is false where it was let in, past every line, only because its run may have to end.
+    """
 
     claim: Claim
     conversation: Conversation
@@ -49,6 +52,7 @@ class Work:
     steps: list[Step]
     approvals: list[Approval]
     unread: list[Message]
+    has_place: bool = True
 
     @property
     def workspace(self) -> WorkspaceId:
@@ -86,43 +90,45 @@ async def take(
             return None
         claim, conversation = claimed
         work = await _read(tx, configuration, claim, conversation)
-        return work if await _is_let_in(tx, work, silent_on=silent_on) else None
+        return await _let_in(tx, work, silent_on=silent_on)
 
 
-async def keeps_its_place(
+async def keep_place(
     database: Database, work: Work, *, silent_on: frozenset[str] = frozenset()
-) -> bool:
-    """False where a run that has not begun has to wait in line after all: then it was let go.
+) -> Work | None:
+    """The same work; None where its run has to wait in line after all: then it was let go.
 
     It was let in because somebody wanted to stop it who may not, or it is another one by now.
     """
-    if work.run is None or work.run.state is not RunState.QUEUED or not most_of(work):
-        return True
+    has_not_begun = work.run is not None and work.run.state is RunState.QUEUED
+    if work.run is None or (work.has_place and not has_not_begun) or not most_of(work):
+        return work
     async with database.transaction(work.workspace) as tx:
         await conversations.fence(tx, work.claim)
-        return await _is_let_in(tx, work, silent_on=silent_on)
+        return await _let_in(tx, work, silent_on=silent_on)
 
 
-async def _is_let_in(tx: Transaction, work: Work, *, silent_on: frozenset[str]) -> bool:
-    """False where the run has to wait in line: then the conversation was let go.
+async def _let_in(tx: Transaction, work: Work, *, silent_on: frozenset[str]) -> Work | None:
+    """The work; None where its run has to wait in line: then the conversation was let go.
 
     Whoever wants it to stop is heard at once: that needs no place.
     """
     run, in_line = work.run, work.conversation.line_since is not None
-    most = most_of(work)
-    line = None
-    if run is not None and most and not _is_ending(run, work.unread):
-        line = await lines.line_for(tx, work.workspace, work.conversation, run, most)
+    most, line, has_place = most_of(work), None, True
+    if run is not None and most:
+        has_place = not _is_ending(run, work.unread)
+        if has_place:
+            line = await lines.line_for(tx, work.workspace, work.conversation, run, most)
     if run is None or line is None:
         if in_line:
             await lines.leave(tx, work.conversation.id)
-        return True
+        return replace(work, has_place=has_place)
     await lines.stand(tx, work.claim, run, line)
     if not in_line and work.conversation.surface not in silent_on:
         whose = "this agent" if line == "agent" else "this workspace"
         status = SetStatus(text=f"waits for another run of {whose} to end", state="waiting")
         await outbox.add(tx, work.workspace, work.conversation.id, status, run_id=run.id)
-    return False
+    return None
 
 
 def most_of(work: Work) -> lines.Most:
@@ -157,7 +163,8 @@ async def look_again(database: Database, configuration: Configuration, work: Wor
             await conversations.forgive(tx, work.claim)
         conversation = await conversations.get(tx, work.conversation.id)
         claim = replace(work.claim, wakes=conversation.wakes)
-        return await _read(tx, configuration, claim, conversation)
+        read = await _read(tx, configuration, claim, conversation)
+        return replace(read, has_place=work.has_place)
 
 
 async def _read(

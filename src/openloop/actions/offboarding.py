@@ -16,6 +16,7 @@ from openloop.domain.errors import Conflict, Forbidden, NotFound
 from openloop.domain.login import UNNAMED
 from openloop.domain.principal import Principal, Right, Role
 from openloop.storage import (
+    agents,
     approvals,
     audit,
     conversations,
@@ -67,6 +68,8 @@ async def offboard(
         NotFound, Forbidden, LastOwner
     """
     async with database.transaction(workspace) as tx:
+        # One after the other: of two owners who send each other away, one stays.
+        await agents.lock_workspace(tx, workspace)
         person = await _person(tx, name)
         asked = await _lock(tx, person.id)
         if Role.OWNER in person.roles:

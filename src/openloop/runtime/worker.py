@@ -139,10 +139,10 @@ class Worker:
                     await claims.hand_over(self._kit.database, work.claim)
                     return
                 work = await claims.look_again(self._kit.database, self._kit.configuration, work)
-                if not await claims.keeps_its_place(
-                    self._kit.database, work, silent_on=self._silent_on
-                ):
+                kept = await claims.keep_place(self._kit.database, work, silent_on=self._silent_on)
+                if kept is None:
                     return
+                work = kept
         except (Postponed, LostClaim) as ended:
             log.info("left", conversation=str(ref.id), why=type(ended).__name__)
         except Exception as error:  # noqa: BLE001  # the worker around a run: recorded, tried again
