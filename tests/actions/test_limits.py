@@ -354,6 +354,19 @@ async def test_each_threshold_is_told_once_in_the_audit_and_in_the_thread(stage:
         assert await tx.value("SELECT told FROM budgets WHERE axis = 'workspace'") == 100
 
 
+async def test_of_a_limit_that_was_raised_people_are_told_anew(stage: Stage) -> None:
+    works = await claimed(stage, 4)
+    told: list[list[int]] = []
+    for work, limit in zip(works, ("2.2", "2.2", "5", "5"), strict=True):
+        await answer(
+            stage, work, await begin(stage, work, make.limits(workspace=limit)), used(100, 1000)
+        )
+        events = await stage.audit("budget.threshold")
+        told.append([event.detail["percent"] for event in events])
+
+    assert told == [[50], [50, 100], [50, 100, 50], [50, 100, 50, 80]]
+
+
 async def test_of_two_that_cross_a_threshold_at_once_one_tells(stage: Stage) -> None:
     works = await claimed(stage, 8)
     bounded = limits("agent", "month", "17.6")

@@ -70,9 +70,25 @@ async def test_what_somebody_approved_counts_no_more_once_they_turn_out_to_have_
         await decide(stage, ref, "approve", by="anna")
 
 
-async def test_what_was_ones_id_before_is_nobodys_request(stage: Stage, clock: Clock) -> None:
+async def test_whoever_gives_up_an_id_and_asks_under_it_later_still_asked(
+    stage: Stage, clock: Clock
+) -> None:
     await link(stage, "anna", "U0PHONE")
     await unlink(stage, "anna")
+    await clock.advance(minutes=1)
+
+    ref, _ = await stage.hold(await stage.mention(by="phone"))
+
+    with pytest.raises(OwnRequest):
+        await decide(stage, ref, "approve", by="anna")
+
+
+async def test_what_was_ones_id_before_it_was_anothers_is_the_others_request(
+    stage: Stage, clock: Clock
+) -> None:
+    await link(stage, "anna", "U0PHONE")
+    await unlink(stage, "anna")
+    await link(stage, "ben", "U0PHONE")
     await clock.advance(minutes=1)
 
     ref, _ = await stage.hold(await stage.mention(by="phone"))

@@ -166,11 +166,16 @@ async def test_whoever_left_an_id_since_then_asked_by_it(stage: Stage) -> None:
         assert await was(on_slack("U0PHONE"))
         assert await was(on_slack("U0ANY"))
         assert await was(on_slack("U0PHONE"), minutes=-1)
-        assert not await was(on_slack("U0PHONE"), minutes=1)
+        assert await was(on_slack("U0PHONE"), minutes=1), "nobody has it since"
         assert not await was(on_slack("U0PHONE"), ben)
         assert not await was(on_slack("U0MAC"))
         assert not await was(on_slack("U0PHONE", tenant="T0OTHER"))
         assert not await was(Actor(surface="github", tenant=TEAM, id="U0PHONE"))
+        await principals.set_identity(
+            tx, stage.workspace, ben, surface="slack", tenant=TEAM, external_id="U0PHONE"
+        )
+        assert await was(on_slack("U0PHONE"))
+        assert not await was(on_slack("U0PHONE"), minutes=1)
 
 
 async def test_what_is_left_out_is_read_and_of_no_run(stage: Stage, held: Approval) -> None:

@@ -17,7 +17,7 @@ from openloop.runtime.worker import Worker
 from openloop.storage import conversations
 from tests import make
 from tests.actions.deciding import decide, whispers
-from tests.runtime.fakes import reply
+from tests.runtime.fakes import Killed, reply
 from tests.waiting import until, until_someone_waits_for
 
 if TYPE_CHECKING:
@@ -130,6 +130,28 @@ async def test_people_can_still_stop_what_is_paused(stage: Stage) -> None:
     assert (await stage.run_of(ref)).state == "cancelled"
 
 
+async def test_stopping_what_is_paused_begins_no_call_anew(stage: Stage) -> None:
+    """Its worker died while it read something: that is not read once more for a run that ends."""
+    stage.models.turns = [reply("I look.", make.READ), reply("All done.")]
+
+    async def die(key: str) -> None:
+        raise Killed
+
+    stage.tracker.before = die
+    ref = await stage.mention()
+    with pytest.raises(Killed):
+        await stage.work(ref)
+    await stage.lapse(ref)
+    await pause_agent(stage)
+    await stage.say("stop")
+
+    await stage.work(ref)
+
+    run = await stage.run_of(ref)
+    assert (run.state, len(stage.tracker.reads)) == ("cancelled", 1)
+    assert {step.state for step in await stage.steps(run)} == {"finished"}
+
+
 # --- approvals -----------------------------------------------------------------------------------
 
 
@@ -240,6 +262,21 @@ async def test_a_pause_waits_for_an_intent_under_way_and_what_is_behind_it_waits
         assert not pausing.done()
     await pausing
     assert await intending is not None
+
+
+async def test_a_pause_outlasts_the_slowest_intent(stage: Stage) -> None:
+    """Everybody else gives up sooner: what is overloaded has to be stopped, too."""
+    work = await stage.claim(await stage.mention())
+    async with stage.tx() as tx:
+        await conversations.fence(tx, work.claim)
+        await tx.settle()
+        pausing = asyncio.create_task(pause_agent(stage))
+        await until_someone_waits_for(tx)
+        for _ in range(11):
+            await tx.run("SELECT pg_sleep(0.4)")
+    await pausing
+
+    assert await stage.kinds("brake.") == ["brake.paused"]
 
 
 async def test_fifty_runs_and_twenty_decided_approvals_begin_nothing_after_a_pause(

@@ -7,6 +7,7 @@ again before anything runs.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from openloop.actions.cards import redraw
@@ -30,7 +31,7 @@ from openloop.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from openloop.actions.configuration import Configuration
     from openloop.domain.audit import Who
@@ -83,7 +84,10 @@ async def offboard(
 async def departed(
     database: Database, workspace: WorkspaceId, departure: Departure, *, by: Who
 ) -> Left | None:
-    """A platform says that somebody is deactivated; None where that is nobody's id here."""
+    """A platform says that somebody is deactivated; None where that is nobody's id here.
+
+    Whom nobody has listed may have asked as a member of the place: that is taken back all the same.
+    """
     async with database.transaction(workspace) as tx:
         person = await principals.find_any_by_identity(
             tx,
@@ -91,12 +95,16 @@ async def departed(
             tenant=departure.tenant,
             external_id=departure.external_id,
         )
-        if person is None or person.kind != "person":
+        if person is not None and person.kind != "person":
             return None
-        asked = await _lock(tx, person.id)
-        because = f"deactivated on {departure.surface}"
-        left = await _leave(tx, workspace, person, asked, by=by, because=because)
-    return await _leave_the_rest(database, workspace, left, asked, person.id, by=by)
+        if person is not None:
+            asked = await _lock(tx, person.id)
+            because = f"deactivated on {departure.surface}"
+            left = await _leave(tx, workspace, person, asked, by=by, because=because)
+            rest = partial(_leave_the_rest, database, workspace, left, asked, person.id, by=by)
+        else:
+            rest = partial(_leave_unlisted, database, workspace, departure, by=by)
+    return await rest()
 
 
 async def refused_by_provider(
@@ -159,7 +167,12 @@ async def _person(tx: Transaction, name: str) -> Principal:
 
 async def _lock(tx: Transaction, id: PrincipalId) -> list[tuple[ConversationId, RunId]]:
     """Lock what they asked for before anything else, as everybody does."""
-    asked = await leaving.list_asked_by(tx, id)
+    return await _locked(tx, await leaving.list_asked_by(tx, id))
+
+
+async def _locked(
+    tx: Transaction, asked: list[tuple[ConversationId, RunId]]
+) -> list[tuple[ConversationId, RunId]]:
     await leaving.lock_conversations(tx, [conversation for conversation, _ in asked])
     return asked
 
@@ -222,14 +235,54 @@ async def _leave_the_rest(
     *,
     by: Who,
 ) -> Left:
-    """Stop what else they asked for, where that was too much for one transaction."""
-    because = f"{left.principal} has left"
-    while len(asked) == leaving.MOST:
+    """Stop what else they asked for, where that was too much for one transaction.
+
+    Runs of others that they steered go on, without what these have asked people for.
+    """
+    take_back = partial(
+        _take_back_all, database, workspace, by=by, because=f"{left.principal} has left"
+    )
+    runs_asked, withdrawn = 0, 0
+    if len(asked) == leaving.MOST:
+        runs_asked, withdrawn = await take_back(partial(leaving.list_asked_by, principal_id=id))
+    steered = partial(leaving.list_steered_by, principal_id=id)
+    _, more = await take_back(steered, are_stopped=False)
+    return replace(left, runs=left.runs + runs_asked, approvals=left.approvals + withdrawn + more)
+
+
+async def _leave_unlisted(
+    database: Database, workspace: WorkspaceId, departure: Departure, *, by: Who
+) -> None:
+    """Whoever had no principal here asked as a member of the place; nothing else hangs on them."""
+    found = partial(
+        leaving.list_asked_under,
+        surface=departure.surface,
+        tenant=departure.tenant,
+        external_id=departure.external_id,
+    )
+    await _take_back_all(database, workspace, found, by=by, because="whoever asked has left")
+
+
+async def _take_back_all(
+    database: Database,
+    workspace: WorkspaceId,
+    find: Callable[[Transaction], Awaitable[list[tuple[ConversationId, RunId]]]],
+    *,
+    by: Who,
+    because: str,
+    are_stopped: bool = True,
+) -> tuple[int, int]:
+    """Take back whatever is found, some at a time; how many runs and asks that were."""
+    count, withdrawn = 0, 0
+    while True:
         async with database.transaction(workspace) as tx:
-            asked = await _lock(tx, id)
-            withdrawn = await _take_back(tx, workspace, asked, by=by, because=because)
-        left = replace(left, runs=left.runs + len(asked), approvals=left.approvals + withdrawn)
-    return left
+            found = await _locked(tx, await find(tx))
+            withdrawn += await _take_back(
+                tx, workspace, found, by=by, because=because, are_stopped=are_stopped
+            )
+        count += len(found)
+        if len(found) < leaving.MOST:
+            return count, withdrawn
 
 
 async def _take_back(
@@ -239,11 +292,15 @@ async def _take_back(
     *,
     by: Who,
     because: str,
+    are_stopped: bool = True,
 ) -> int:
-    """Stop their runs, and withdraw what these have asked people for; how many asks that were."""
+    """Stop runs, and withdraw what these have asked people for; how many asks that were."""
     withdrawn = 0
     for conversation, run_id in asked:
-        await runs.ask_cancel(tx, run_id, by)
+        if are_stopped and await runs.ask_cancel(tx, run_id, by):
+            await audit.append(
+                tx, workspace, "run.stop_asked", actor=by, subject=run_id, run_id=run_id
+            )
         run = await runs.get(tx, run_id)
         for approval in await approvals.list_of_run(tx, run_id):
             if not await approvals.move(

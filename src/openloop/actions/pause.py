@@ -41,6 +41,7 @@ async def pause(
     """
     async with database.transaction(workspace) as tx:
         # First of all, so that nobody waits for us who holds something that we want.
+        await pauses.be_patient(tx)
         await pauses.await_intents(tx)
         subject = await _subject(tx, workspace, scope, agent)
         if await pauses.put(tx, workspace, scope=scope, subject=subject, reason=reason, by=by):

@@ -162,11 +162,20 @@ async def _is_over(kit: Kit, work: Work, approval: Approval) -> bool:
 
 
 async def finish_begun(kit: Kit, work: Work, run: Run) -> None:
-    """Find out what became of calls that a dead worker had begun, before the run is ended."""
+    """Find out what became of calls that a dead worker had begun, before the run is ended.
+
+    Reads are not made again: nobody would hear of them, and the agent may be paused.
+    """
     asks = {approval.step_seq: approval for approval in work.approvals}
     for step in work.steps:
-        if step.kind is StepKind.TOOL and step.state is StepState.STARTED:
-            await _recover(kit, work, run, step, asks.get(step.seq))
+        if step.kind is not StepKind.TOOL or step.state is not StepState.STARTED:
+            continue
+        approval = asks.get(step.seq)
+        if step.effect is Effect.READ:
+            result = ToolResult.failed("The run ended before this was read")
+            await _finish(kit, work, run, step, result, approval=approval)
+        else:
+            await _recover(kit, work, run, step, approval)
 
 
 async def _go_on(kit: Kit, work: Work, run: Run, step: Step, approval: Approval) -> bool:

@@ -113,7 +113,12 @@ _RESERVE: LiteralString = f"""
         UPDATE budgets b SET reserved_usd = b.reserved_usd + p.amount_usd,
             reserved_tokens = b.reserved_tokens + p.amount_tokens,
             limit_usd = l.limit_usd, limit_tokens = l.limit_tokens,
-            on_exceeded = coalesce(l.on_exceeded, 'block')
+            on_exceeded = coalesce(l.on_exceeded, 'block'),
+            -- Of another limit than before people have been told as far only as it is used up.
+            told = CASE WHEN (b.limit_usd, b.limit_tokens) IS NOT DISTINCT FROM (l.limit_usd, l.limit_tokens)
+                THEN b.told ELSE least(b.told, openloop.threshold(b.span, coalesce(l.on_exceeded, 'block'),
+                    b.settled_usd, l.limit_usd + b.extra_usd,
+                    b.settled_tokens, l.limit_tokens + b.extra_tokens)) END
         FROM locked l, priced p
         WHERE (b.subject, b.span, b.period) = (l.subject, l.span, l.period)
           AND b.subject = ANY(ARRAY[%(agent_id)s, %(run_id)s, %(workspace)s, %(place)s,

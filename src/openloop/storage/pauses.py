@@ -27,6 +27,13 @@ async def await_intents(tx: Transaction) -> None:
     await tx.run("SELECT openloop.await_intents()")
 
 
+async def be_patient(tx: Transaction) -> None:
+    """Let this transaction wait longer than all others may take: whoever brakes is not turned away."""
+    await tx.send(
+        "SELECT set_config('lock_timeout', '20s', true), set_config('statement_timeout', '20s', true)"
+    )
+
+
 async def put(
     tx: Transaction,
     workspace: WorkspaceId,

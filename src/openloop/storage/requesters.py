@@ -58,13 +58,19 @@ async def ask_asked(tx: Transaction, run_id: RunId) -> Pending[Asked]:
 async def was_asked_by(
     tx: Transaction, asked: Actor, principal: PrincipalId, *, since: datetime
 ) -> bool:
-    """True where an id was this principal's at any time since then, and is not any more."""
+    """True where an id was this principal's at any time since then, or was last and is nobody's now.
+
+    Whoever gives up an id and asks under it is still the one who asked.
+    """
     return await tx.value(
         """
         SELECT EXISTS (
-            SELECT FROM former_identities
-            WHERE external_id = %(id)s AND surface = %(surface)s AND tenant IN (%(tenant)s, '')
-              AND principal_id = %(principal)s AND left_at >= %(since)s)
+            SELECT FROM former_identities f
+            WHERE f.external_id = %(id)s AND f.surface = %(surface)s AND f.tenant IN (%(tenant)s, '')
+              AND f.principal_id = %(principal)s
+              AND (f.left_at >= %(since)s OR NOT EXISTS (
+                  SELECT FROM identities i WHERE i.external_id = %(id)s AND i.surface = %(surface)s
+                    AND i.tenant IN (%(tenant)s, ''))))
         """,
         {
             "id": asked.id,
