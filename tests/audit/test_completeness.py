@@ -31,6 +31,14 @@ async def test_an_answer_and_a_note(stage: Stage) -> None:
     assert await findings(stage) == []
 
 
+async def test_a_model_that_says_nothing(stage: Stage) -> None:
+    stage.models.turns = [reply("")]
+    await stage.work(await stage.mention())
+
+    assert await findings(stage) == []
+    assert (await stage.audit("run.done"))[0].detail["outcome"] == "silent"
+
+
 async def test_a_read_and_a_call_that_is_denied(stage: Stage) -> None:
     stage.models.turns = [reply("Both.", make.READ, ("github__nothing", "{}")), reply("Done.")]
     await stage.work(await stage.mention())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from openloop.domain.audit_agreement import disagreements
 from openloop.domain.audit_bundle import verify_bundle
 from openloop.domain.audit_verify import verify
 from openloop.domain.errors import Invalid
@@ -133,6 +134,28 @@ async def test_effects_are_checked_a_page_at_a_time(api: Api, record: Record) ->
     assert set(found) == {"effect_unrecorded"}
 
 
+async def test_a_run_that_was_taken_away_with_all_its_rows_is_missed(
+    api: Api, record: Record
+) -> None:
+    gone = (await record.stage.runs())[-1]
+    with record.restored():
+        record.tamper("DELETE FROM approvals WHERE run_id = %s", gone.id)
+        record.tamper("DELETE FROM outbox WHERE run_id = %s", gone.id)
+        record.tamper("DELETE FROM steps WHERE run_id = %s", gone.id)
+        record.tamper("DELETE FROM runs WHERE id = %s", gone.id)
+        pages, cursor = list[dict[str, Any]](), ""
+        while cursor is not None:
+            page = (
+                await api.get(f"/api/v1/audit/effects?limit=1{cursor and f'&cursor={cursor}'}")
+            ).json()
+            pages += page["items"]
+            cursor = page["next_cursor"]
+
+    assert [(each["kind"], each["where"]) for each in pages] == [
+        ("effect_missing", f"run {gone.id}")
+    ]
+
+
 # --- explain -------------------------------------------------------------------------------------
 
 
@@ -252,7 +275,58 @@ def no_effect(bundle: dict[str, Any]) -> None:
     bundle["steps"] = [step for step in bundle["steps"] if step["effect"] != "write"]
 
 
+def somebody_else_asked(bundle: dict[str, Any]) -> None:
+    bundle["run"]["requested_by"]["id"] = "U0MALLORY"
+
+
+def another_rule(bundle: dict[str, Any]) -> None:
+    for decided in (bundle["decisions"][0], bundle["steps"][2]):
+        decided["rule"] = "spec.approvals.allow[0]"
+
+
+def another_rule_than_the_journal(bundle: dict[str, Any]) -> None:
+    bundle["decisions"][0]["rule"] = "spec.approvals.allow[0]"
+
+
+def let_through(bundle: dict[str, Any]) -> None:
+    bundle["decisions"][0]["verdict"] = "allowed"
+
+
+def no_decision(bundle: dict[str, Any]) -> None:
+    bundle["decisions"] = []
+
+
+def a_step_less(bundle: dict[str, Any]) -> None:
+    del bundle["steps"][1]
+
+
+def somebody_else_voted(bundle: dict[str, Any]) -> None:
+    bundle["approvals"][0]["votes"][0]["principal_id"] = "01999999-0000-7000-8000-000000000000"
+
+
+def a_rejection(bundle: dict[str, Any]) -> None:
+    bundle["approvals"][0]["votes"][0]["decision"] = "deny"
+
+
+def a_call_less_to_pay(bundle: dict[str, Any]) -> None:
+    del bundle["spent"][0]
+
+
+def no_start(bundle: dict[str, Any]) -> None:
+    bundle["events"].remove(_event(bundle, "run.started"))
+
+
 CHANGES = (
+    somebody_else_asked,
+    another_rule,
+    another_rule_than_the_journal,
+    let_through,
+    no_decision,
+    a_step_less,
+    somebody_else_voted,
+    a_rejection,
+    a_call_less_to_pay,
+    no_start,
     somebody_else_approved,
     another_record,
     another_digest,
@@ -281,6 +355,28 @@ async def test_an_explanation_that_was_changed_is_not_believed(api: Api, record:
     assert believed == []
 
 
+async def test_of_an_erased_requester_nothing_is_compared(api: Api, record: Record) -> None:
+    erased = await api.post("/api/v1/audit/erase", {"external_ids": ["U0BEN"]})
+    assert erased.json()["events"], erased.text
+    await seal_all(record.stage.database, record.stage.workspace)
+    await record.checkpoint()
+
+    bundle = await explained(api, record)
+
+    assert not _event(bundle, "run.queued")["event"]["actor"].get("external_id")
+    assert verify_bundle(bundle, pins=[record.key.id]).findings == ()
+
+
+async def test_who_broke_the_glass_has_voted(api: Api, record: Record) -> None:
+    bundle = await explained(api, record)
+    bundle["approvals"][0]["votes"][0]["decision"] = "break_glass"
+    assert [finding.kind for finding in disagreements(bundle)] == ["changed"]
+
+    _event(bundle, "approval.approved")["event"]["kind"] = "glass.broken"
+
+    assert list(disagreements(bundle)) == []
+
+
 async def test_an_explanation_signed_by_a_stranger_is_not_believed(
     api: Api, record: Record
 ) -> None:
@@ -295,6 +391,7 @@ DAMAGES: dict[str, object] = {
     "checkpoints": ["{}"],
     "proofs": [{"first": "x"}],
     "workspace": "x",
+    "cost_usd": "x",
 }
 
 

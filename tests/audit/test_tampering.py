@@ -285,6 +285,18 @@ EFFECTS: dict[str, tuple[str, str]] = {
     "the request": ("DELETE FROM audit_events WHERE kind = 'run.queued'", "effect_unrecorded"),
     "the bytes": ("UPDATE approvals SET hash = 'other'", "effect_unrecorded"),
     "the state": ("UPDATE approvals SET state = 'denied'", "effect_unrecorded"),
+    "the state, as if nobody had decided": (
+        "UPDATE approvals SET state = 'pending'",
+        "effect_missing",
+    ),
+    "the step, as if it had not ended": (
+        "UPDATE steps SET state = 'started' WHERE effect = 'write'",
+        "effect_missing",
+    ),
+    "the result of the step": (
+        """UPDATE steps SET output = output || '{"outcome": "failed"}' WHERE effect = 'write'""",
+        "effect_missing",
+    ),
     "the run's state": ("UPDATE runs SET state = 'failed'", "effect_unrecorded"),
     "a message nobody accounts for": (
         "UPDATE outbox SET xid = '1' WHERE op->>'op' = 'Say'",

@@ -11,6 +11,7 @@ from openloop.actions.elsewhere import tell
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.run import RunState
+from openloop.domain.surface import Say
 from openloop.storage import approvals, audit, budgets, conversations, messages, outbox, runs, turns
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from openloop.domain.model import ModelReply
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
-    from openloop.domain.surface import Receipt, Say, SetStatus
+    from openloop.domain.surface import Receipt, SetStatus
     from openloop.storage.database import Database, Pending, Transaction
 
 
@@ -69,6 +70,7 @@ async def answer(
             run.id,
             begun.seq,
             output=reply_as_output(reply),
+            outcome=outcome_of(say),
             model=begun.model,
             by=work.agent,
             shown=shown,
@@ -84,6 +86,11 @@ async def answer(
             usage=reply.usage,
         )
     return await _ended(said, released=released is not None and await released.count() == 1)
+
+
+def outcome_of(say: Say | SetStatus | None) -> str:
+    """How a run is called that its model has ended: one may have nothing to say."""
+    return "answered" if isinstance(say, Say) else "silent"
 
 
 async def end(

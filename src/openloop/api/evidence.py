@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Query
@@ -160,8 +161,18 @@ async def check_effects(
     """
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
-        facts = await evidence.list_facts(tx, after=RunId(cursor) if cursor else None, limit=limit)
+        after = RunId(cursor) if cursor else None
+        facts = await evidence.list_facts(tx, after=after, limit=limit)
+        more = RunId(UUID(facts[-1].id)) if len(facts) >= limit else None
         found = [finding for run in facts for finding in check(run)]
+        found += [
+            Finding(
+                kind="effect_missing",
+                where=f"run {id}",
+                message="The audit tells of it, and the run is not there",
+            )
+            for id in await evidence.list_lost_runs(tx, after=after, until=more, limit=limit)
+        ]
         if cursor is None:
             found += [
                 Finding(
@@ -171,8 +182,8 @@ async def check_effects(
                 )
                 for op in await evidence.list_loose_ops(tx, limit=limit)
             ]
-    more = facts[-1].id if len(facts) >= limit else None
-    return Page(items=tuple(found), next_cursor=more, as_of=as_of)
+    next_cursor = str(more) if more else None
+    return Page(items=tuple(found), next_cursor=next_cursor, as_of=as_of)
 
 
 @router.post("/erase", operation_id="erase_audit_texts")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from openloop.domain import manifest
+from openloop.domain.audit_agreement import disagreements
 from openloop.domain.audit_chain import Entry, Finding, difference, digest, genesis, link
 from openloop.domain.audit_checkpoint import is_signed_by, key_id, parse
 from openloop.domain.audit_effects import ApprovalFact, EventFact, OpFact, RunFacts, StepFact, check
@@ -67,7 +68,7 @@ def verify_bundle(bundle: Json, *, pins: Collection[str] = ()) -> Proved:
         raise Invalid(message, code="bundle_malformed")
     try:
         return _verify(bundle, pins)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         message = f"The bundle is damaged: {type(error).__name__} {error}"
         raise Invalid(message, code="bundle_malformed") from error
 
@@ -95,7 +96,8 @@ def _verify(bundle: Json, pins: Collection[str]) -> Proved:
             proved += 1
         if entry["seq"] is not None and (wrong := difference(entry, bundle["workspace"])):
             findings.append(wrong)
-    findings += [*_revisions(bundle), *_approvals(bundle), *check(_facts(bundle))]
+    findings += [*_revisions(bundle), *_approvals(bundle)]
+    findings += [*disagreements(bundle), *check(_facts(bundle))]
     return Proved(
         run_id=bundle["run"]["id"],
         proved=proved,
@@ -202,8 +204,8 @@ def _revisions(bundle: Json) -> Iterator[Finding]:
         for entry in bundle["events"]
         if entry["event"] and entry["event"]["kind"] == "run.started"
     ]
-    if begun and begun != [revision["id"]]:
-        message = "The run began under another revision"
+    if begun != [revision["id"]] and (begun or bundle["run"]["started_at"]):
+        message = "The audit does not say that the run began under this revision"
         yield Finding(kind="changed", where=where, message=message)
 
 

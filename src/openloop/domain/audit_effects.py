@@ -128,6 +128,7 @@ def _check_steps(run: RunFacts) -> Iterator[Finding]:
     held = {approval.step_seq for approval in run.approvals}
     used = {approval.step_seq for approval in run.approvals if approval.state in USED}
     for step in run.steps:
+        yield from _check_outcome(run, step)
         if not _was_begun(step, is_held=step.seq in held, is_used=step.seq in used):
             continue
         kinds = {event.kind for event in run.events if event.step == step.seq}
@@ -136,6 +137,17 @@ def _check_steps(run: RunFacts) -> Iterator[Finding]:
             yield _unrecorded(run, where, f"The audit does not say that {step.name} was intended")
         if step.state == "finished" and not kinds & OUTCOMES:
             yield _unrecorded(run, where, f"The audit does not say what came of {step.name}")
+
+
+def _check_outcome(run: RunFacts, step: StepFact) -> Iterator[Finding]:
+    kinds = {event.kind for event in run.events if event.step == step.seq}
+    happened = step.state == "finished" and step.outcome in {"done", ""}
+    if "effect.done" in kinds and not happened:
+        told = f"effect.done is on record, and {step.name} is {step.state} {step.outcome}".rstrip()
+        yield _missing(run, f"step {step.seq}", told)
+    if "effect.failed" in kinds and step.outcome == "done":
+        told = f"effect.failed is on record, and {step.name} is done"
+        yield _missing(run, f"step {step.seq}", told)
 
 
 def _was_begun(step: StepFact, *, is_held: bool, is_used: bool) -> bool:
@@ -158,6 +170,8 @@ def _check_approvals(run: RunFacts) -> Iterator[Finding]:
             yield _unrecorded(run, where, "The audit does not know the bytes that it is about")
         if not all(kinds.intersection(group) for group in DECIDED.get(approval.state, ())):
             yield _unrecorded(run, where, f"The audit does not say how it became {approval.state}")
+        if "effect.done" in kinds and approval.state != ApprovalState.EXECUTED:
+            yield _missing(run, where, f"effect.done is on record, and it is {approval.state}")
         if not approval.is_parked and not {approval.id, approval.card} & cards:
             yield _missing(run, where, "It is on record, and the card that asked is not there")
 

@@ -106,7 +106,7 @@ async def _move(kit: Kit, work: Work, run: Run, surface: Surface, fresh: list[Me
                     work,
                     run,
                     RunState.DONE,
-                    outcome="answered",
+                    outcome=endings.outcome_of(say),
                     by=work.agent,
                     say=say,
                     elsewhere=await elsewhere.lines(kit, work),

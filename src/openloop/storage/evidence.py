@@ -59,6 +59,23 @@ async def list_facts(tx: Transaction, *, after: RunId | None, limit: int) -> lis
     ]
 
 
+async def list_lost_runs(
+    tx: Transaction, *, after: RunId | None, until: RunId | None, limit: int
+) -> list[UUID]:
+    """Runs between two ids that events tell of and that are not there; no run is ever deleted."""
+    found = await tx.tuples(
+        """
+        SELECT DISTINCT e.run_id FROM audit_events e
+        WHERE e.run_id IS NOT NULL AND (%(after)s::uuid IS NULL OR e.run_id > %(after)s)
+          AND (%(until)s::uuid IS NULL OR e.run_id <= %(until)s)
+          AND NOT EXISTS (SELECT FROM runs r WHERE r.id = e.run_id)
+        ORDER BY e.run_id LIMIT %(limit)s
+        """,
+        {"after": after, "until": until, "limit": limit},
+    )
+    return [id for (id,) in found]
+
+
 async def list_loose_ops(tx: Transaction, *, limit: int) -> list[LooseOp]:
     """Messages outside of every run that no event accounts for."""
     return await tx.all(

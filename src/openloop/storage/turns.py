@@ -79,6 +79,7 @@ async def finish(
     seq: int,
     *,
     output: dict[str, object],
+    outcome: str,
     model: str,
     by: Who,
     shown: tuple[OpId, UUID, Sequence[str]] | None,
@@ -97,18 +98,19 @@ async def finish(
             UPDATE steps SET state = 'finished', output = %(output)s, finished_at = openloop.now()
             WHERE run_id = %(run_id)s AND seq = %(seq)s AND state <> 'finished'),
         r AS (
-            UPDATE runs SET state = 'done', outcome = 'answered', error_code = '',
+            UPDATE runs SET state = 'done', outcome = %(outcome)s, error_code = '',
                 ended_at = openloop.now()
             WHERE id = %(run_id)s AND ended_at IS NULL RETURNING id)
         INSERT INTO audit_events (workspace_id, kind, actor, subject, run_id, detail)
         SELECT %(workspace)s, 'run.done', %(by)s, r.id, r.id,
-               jsonb_build_object('outcome', 'answered', 'model', %(model)s::text) FROM r
+               jsonb_build_object('outcome', %(outcome)s::text, 'model', %(model)s::text) FROM r
         """,
         {
             "workspace": workspace,
             "run_id": run_id,
             "seq": seq,
             "output": rows.json(output),
+            "outcome": outcome,
             "model": model,
             "by": rows.json(by),
             "shown_id": shown[0] if shown else None,
