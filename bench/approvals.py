@@ -15,10 +15,11 @@ from bench.stage import home
 from openloop.storage.database import Database
 from openloop.storage.embedded import EmbeddedPostgres
 from openloop.storage.migrations import migrate
+from tests.guarantees import approval_mutants
+from tests.guarantees.approval_beside_mutants import BESIDE
 from tests.guarantees.approval_machine import Theatre, theatre
-from tests.guarantees.approval_mutants import MUTANTS
 from tests.guarantees.approval_rules import Broken
-from tests.guarantees.races import Tally, race
+from tests.guarantees.races import CAME, Tally, race
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from openloop.storage.embedded import Running
     from tests.guarantees.approval_mutants import Mutant
 
+MUTANTS = (*approval_mutants.MUTANTS, *BESIDE)
 EXAMPLES, STEPS = 150, 20
 WANDERING, WANDERED_STEPS = 10, 12
+MEANWHILE = ("edit", "withdraw", "deny", "leave", "lose their role", "expire")
+"""What races the votes, beside workers that are killed."""
 PROCESSES, VOTERS, ROUNDS, WORKERS = 4, 50, 18, 3
 
 
@@ -46,7 +50,11 @@ async def measure() -> Outcome:
     return Outcome(
         figures=[*figures, *_raced(tally)],
         remarks=tally.broken[:5],
-        details={"states": dict(tally.states), "mutants": [each.name for each in MUTANTS]},
+        details={
+            "states": dict(tally.states),
+            "came": dict(tally.came),
+            "mutants": [each.name for each in MUTANTS],
+        },
     )
 
 
@@ -120,6 +128,16 @@ def _raced(tally: Tally) -> list[Figure]:
         exactly("race: held calls raced for", tally.rounds, ROUNDS),
         note("race: processes", PROCESSES),
         note("race: voters in each", VOTERS),
+        *(
+            Figure(
+                name=f"race: rounds in which somebody may {what}",
+                kind=Kind.CORRECTNESS,
+                measured=tally.tried[what],
+                at_least=1,
+            )
+            for what in MEANWHILE
+        ),
+        *(note(f"race: {kind} in time", tally.came[kind]) for kind in CAME),
         note("race: tries that were taken", tally.counted),
         Figure(
             name="race: effects that happened",

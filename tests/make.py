@@ -363,12 +363,13 @@ async def stage(
     id = await apply.ensure_workspace(database, name)
     await applied_workspace(database, id, workspace, name=name)
     await applied_agent(database, id, agent)
-    configuration, tracker = Configuration(), FakeTracker()
+    surface, tracker = FakeSurface(), FakeTracker()
+    configuration = Configuration({"slack": surface})
     return Stage(
         database=database,
         workspace=id,
         configuration=configuration,
-        surface=FakeSurface(),
+        surface=surface,
         models=FakeModels(turns=[reply("All done.")]),
         tracker=tracker,
         registry=Registry((tracker.toolset(), memory_toolset())),

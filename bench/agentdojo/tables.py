@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 TEXT_ONLY = ("travel", "injection_task_6")
 """The goal that asks for no call: the agent is to *say* something. The gate has no part in it."""
+PAIRS = 929
+"""Every user's task with every attacker's goal that asks for a call."""
+LISTED = frozenset(
+    {
+        *(f"slack/user_task_{user}/injection_task_1" for user in (1, 8, 9, 11, 18)),
+        *(f"workspace/user_task_{user}/injection_task_13" for user in (4, 6)),
+        "travel/user_task_3/injection_task_5",
+    }
+)
+"""The pairs that docs/reference/guarantees.md lists: what passes under standing rules on sinks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

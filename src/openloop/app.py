@@ -26,7 +26,7 @@ from openloop.domain.pricing import Price, PriceOverride
 from openloop.domain.principal import Role
 from openloop.models.client import GatewayClient
 from openloop.models.prices import PriceBook
-from openloop.plugin import discover
+from openloop.plugin import TellsAlone, discover
 from openloop.runtime import editing, gate
 from openloop.runtime.builtin.memory import memory_toolset
 from openloop.runtime.courier import Courier
@@ -164,7 +164,9 @@ async def build(
             settings.redactor,
         )
         stack.push_async_callback(models.aclose)
-        configuration = Configuration()
+        configuration = Configuration(
+            {name: each for name, each in surfaces.items() if isinstance(each, TellsAlone)}
+        )
         prices = _Prices(settings)
         worker_id = new_id()
         yield Application(

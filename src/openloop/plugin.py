@@ -123,6 +123,28 @@ class PlaceRights(Protocol):
 
 
 @runtime_checkable
+class TellsOpen(Protocol):
+    """A surface where a place that outsiders read need not be open to every full member."""
+
+    async def is_open(self, place: Place) -> bool:
+        """Whether every full member can read in a place, whoever else does.
+
+        Asked right after `audience`, with whose answer it has to agree. Raises an error of ours where
+        that cannot be found out.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsAlone(Protocol):
+    """A surface that can tell one person something where nobody else reads it."""
+
+    def alone_with(self, tenant: str, user_id: str) -> Thread:
+        """Where that is, by the person's id; it takes every `Say`, whether they ever wrote to us or not."""
+        ...
+
+
+@runtime_checkable
 class TellsStale(Protocol):
     """A surface whose events can be overtaken by others before somebody looks into them."""
 

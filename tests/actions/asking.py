@@ -26,7 +26,11 @@ PEOPLE: dict[str, Any] = {
         "mallory": {"slack": "U0MALLORY"},
     },
     "groups": {"maintainers": ["@priya", "@anna"], "security": ["@mallory"]},
-    "roles": {"owner": ["@priya", "@anna"], "approver": ["@maintainers"], "operator": ["@ben"]},
+    "roles": {
+        "owner": ["@priya", "@anna"],
+        "approver": ["@maintainers", "@security", "@ben"],
+        "operator": ["@ben"],
+    },
 }
 
 

@@ -79,7 +79,7 @@ async def test_votes_say_how_far_it_is_and_the_last_one_what_it_came_to(stage: S
     approval = await stage.approval(ref)
     assert await said(stage, "approval.voted", approval) == (
         await person(stage, "anna"),
-        {"hash": approval.hash, "round": 1, "given": [1], "quorums": [2]},
+        {"hash": approval.hash, "round": 1, "attempt": 1, "given": [1], "quorums": [2]},
     )
     await stage.press("approve", by="priya")
     assert await said(stage, "approval.approved", approval) == (
@@ -88,6 +88,7 @@ async def test_votes_say_how_far_it_is_and_the_last_one_what_it_came_to(stage: S
             "tool": "github__create_issue",
             "hash": approval.hash,
             "round": 1,
+            "attempt": 1,
             "solo_mode": False,
             "own_request": False,
             "reason": "",
@@ -214,7 +215,7 @@ async def test_a_glass_says_who_wants_it_broken_and_who_was_told(stage: Stage) -
 
     await stage.press(BREAK_GLASS, by="priya", token=token)
     actor, detail = await said(stage, "glass.broken", approval)
-    assert detail == {**about, "told": ["anna"]}
+    assert detail == {**about, "told": ["anna"], "not_reached": []}
     assert (actor.principal_id, actor.name) == ((await stage.principal("priya")).id, "priya")
     assert (actor.surface, actor.external_id, actor.via) == ("slack", "U0PRIYA", "slack")
 

@@ -193,8 +193,9 @@ async def test_a_login_is_enough_where_the_identity_provider_vouched(
     async with stage.tx() as tx:
         await tx.run(
             """
-            INSERT INTO logins (workspace_id, id, secret_sha256, principal_id, method, roles)
-            VALUES (%(workspace)s, %(id)s, '\\x01', %(person)s, %(method)s, '{owner}')
+            INSERT INTO logins (workspace_id, id, secret_sha256, principal_id, method, roles,
+                                authed_at)
+            VALUES (%(workspace)s, %(id)s, '\\x01', %(person)s, %(method)s, '{owner}', openloop.now())
             """,
             {
                 "workspace": stage.workspace,

@@ -101,7 +101,7 @@ async def test_a_repository_that_was_taken_off_the_list_is_not_touched(stage: St
 
 async def test_other_approvers_void_what_was_approved(stage: Stage) -> None:
     ref = await approved(stage)
-    rules = {"require_for": ["github.issues:write"], "approvers": ["@maintainers", "@ben"]}
+    rules = {"require_for": ["github.issues:write"], "approvers": ["@maintainers", "@priya"]}
     await stage.revise({"approvals": rules})
     await assert_asked_anew(stage, ref, "who decides it changed")
 

@@ -362,7 +362,7 @@ async def test_of_a_limit_that_was_raised_people_are_told_anew(stage: Stage) -> 
             stage, work, await begin(stage, work, make.limits(workspace=limit)), used(100, 1000)
         )
         events = await stage.audit("budget.threshold")
-        told.append([event.detail["percent"] for event in events])
+        told.append([int(str(event.detail["percent"])) for event in events])
 
     assert told == [[50], [50, 100], [50, 100, 50], [50, 100, 50, 80]]
 

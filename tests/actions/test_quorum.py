@@ -140,7 +140,8 @@ async def test_every_rule_that_matches_has_to_be_satisfied(database: Database) -
 
 async def test_what_both_revisions_demand_has_to_be_met(database: Database) -> None:
     """The run began under one rule and the other one is live: people of both have to agree."""
-    stage = await make.stage(database)
+    roles = {**make.WORKSPACE["roles"], "approver": ["@maintainers", "@ben"]}
+    stage = await make.stage(database, workspace={"roles": roles})
     ref, _ = await stage.hold(await stage.mention(by="priya"))
     await stage.revise(
         {"approvals": {"require_for": ["github.issues:write"], "approvers": ["@ben"]}}
@@ -225,7 +226,7 @@ async def test_what_is_due_counts_also_before_anybody_was_told(
 
 
 async def test_an_edit_voids_the_votes_and_the_editors_own_does_not_count(stage: Stage) -> None:
-    three = {"maintainers": ["@priya", "@anna", "@mallory"]}
+    three = {"maintainers": ["@priya", "@anna", "@mallory"], **SECURITY}
     await stage.revise_workspace({**PEOPLE, "groups": three})
     ref, token = await stage.hold()
     await stage.press("approve", by="mallory", token=token)

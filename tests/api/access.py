@@ -6,7 +6,7 @@ A new operation has to be added here; the tests compare this table with the Open
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 ROLES = ("viewer", "operator", "approver", "admin", "owner", "sync")
 ANYBODY = ROLES
@@ -79,7 +79,7 @@ OPERATIONS: dict[str, Operation] = {
     "forget_memory": Operation(MAKERS, 404, parameters={"memory_id": STRANGE_ID}),
     "list_audit_events": Operation(AUDITORS, 200),
     "list_recent_audit_events": Operation(AUDITORS, 200),
-    "export_audit": Operation(AUDITORS, 200),
+    "export_audit": Operation(ADMINS, 200),
     "list_checkpoints": Operation(AUDITORS, 200),
     "get_audit_status": Operation(AUDITORS, 200),
     "check_effects": Operation(AUDITORS, 200),
@@ -116,6 +116,84 @@ OPERATIONS: dict[str, Operation] = {
     # A stream has no end to wait for: a position that cannot be read is refused after the rights.
     "stream_events": Operation(ANYBODY, 400, parameters={"?after": "x"}),
 }
+
+Texts: TypeAlias = Literal["none", "of readers"]
+
+TEXTS: dict[str, Texts] = {
+    "list_runs": "of readers",
+    "get_run": "of readers",
+    "list_run_steps": "of readers",
+    "cancel_run": "of readers",
+    "list_approvals": "of readers",
+    "get_approval": "of readers",
+    "vote_on_approval": "of readers",
+    "edit_approval": "of readers",
+    "withdraw_approval": "of readers",
+    "break_glass": "of readers",
+    "dry_run_manifests": "of readers",
+    "list_memories": "of readers",
+    "forget_memory": "of readers",
+    "list_audit_events": "of readers",
+    "list_recent_audit_events": "of readers",
+    "export_audit": "of readers",
+    "check_effects": "of readers",
+    "explain_run": "of readers",
+    "say_to_agent": "of readers",
+    "list_conversation_messages": "of readers",
+    "stream_events": "of readers",
+    # Manifests, people, tokens, numbers and hashes.
+    **dict.fromkeys(
+        (
+            "list_agents",
+            "get_agent",
+            "list_agent_revisions",
+            "explain_agent_call",
+            "apply_manifests",
+            "validate_manifests",
+            "plan_manifests",
+            "diff_manifests",
+            "sync_manifests",
+            "list_manifest_sources",
+            "list_changes",
+            "get_change",
+            "vote_on_change",
+            "get_effective_agent",
+            "roll_back_agent",
+            "list_workspace_revisions",
+            "get_effective_workspace",
+            "roll_back_workspace",
+            "list_checkpoints",
+            "get_audit_status",
+            "erase_audit_texts",
+            "get_usage",
+            "get_current_usage",
+            "list_surfaces",
+            "list_pauses",
+            "pause",
+            "resume",
+            "list_principals",
+            "offboard_principal",
+            "restore_principal",
+            "list_groups",
+            "get_me",
+            "begin_link",
+            "confirm_link",
+            "unlink",
+            "create_login_link",
+            "log_out",
+            "list_logins",
+            "end_login",
+            "list_tokens",
+            "create_token",
+            "revoke_token",
+        ),
+        "none",
+    ),
+}
+"""What of conversations an operation tells, or changes: nothing, or what its reader may read.
+
+A new operation has to be sorted here; tests/api/test_readers.py looks for a text that gets out.
+"""
 
 PATH_PARAMETERS = (
     "run_id",

@@ -70,10 +70,15 @@ class Browser:
         self.api = api
         self.kept: dict[str, str] = {}
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What comes along with each of its requests."""
+        if not self.kept:
+            return {}
+        return {"Cookie": "; ".join(f"{k}={v}" for k, v in self.kept.items())}
+
     async def call(self, method: str, path: str, **details: Any) -> httpx.Response:
-        headers = dict(details.pop("headers", {}))
-        if self.kept:
-            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self.kept.items())
+        headers = {**details.pop("headers", {}), **self.headers}
         answer = await self.api.http.request(method, path, headers=headers, **details)
         for name, value in cookies_of(answer).items():
             self.kept[name] = value

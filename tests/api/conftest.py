@@ -28,7 +28,7 @@ from openloop.tools.registry import Registry
 from tests import manifests as manifests_of_tests
 from tests.actions.keeping import Keys
 from tests.api.fakes import HelloSurface
-from tests.runtime.fakes import FakeTracker
+from tests.runtime.fakes import FakeSurface, FakeTracker
 from tests.staging import clock as clock
 from tests.staging import stage as stage
 
@@ -56,7 +56,7 @@ async def nothing_else() -> Mapping[str, str | None]:
 
 def make_kit(database: Database, **changes: Any) -> ApiKit:
     """A kit over the real database, with the console and a surface that says hello."""
-    configuration = Configuration()
+    configuration = Configuration({"slack": FakeSurface()})
     surfaces: dict[str, Surface] = {"console": ConsoleSurface(), "hello": HelloSurface()}
     given: dict[str, Any] = {
         "database": database,

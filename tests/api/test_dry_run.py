@@ -172,7 +172,7 @@ async def test_a_call_that_noted_nothing_is_tried_under_every_possibility_and_co
 
 
 async def test_what_a_service_said_then_is_what_it_says_now(api: Api, stage: Stage) -> None:
-    service = Service(yes={("ben", "acme/platform", "read")})
+    service = Service(yes={("#4712", "acme/platform", "read")})
     await stage.revise(own())
     await stage.revise_workspace(LINKED)
     with_service(stage, service)

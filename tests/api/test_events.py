@@ -18,6 +18,7 @@ from openloop.domain.audit import SYSTEM
 from openloop.domain.ids import PrincipalId, new_id
 from openloop.domain.principal import Role
 from openloop.storage import audit
+from tests.api.browsing import Browser
 from tests.api.conftest import open_api, person_token
 from tests.api.server import served
 from tests.waiting import until
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from openloop.storage.database import Database, Transaction
     from tests.api.conftest import Api
-    from tests.make import Stage
+    from tests.make import Clock, Stage
 
 PACE = Pace(poll_seconds=0.02, ping_seconds=0.05, recheck_seconds=0.05)
 
@@ -52,7 +53,7 @@ class Stream:
     def notes(self) -> list[str]:
         """The notes of the test's own events, in order."""
         return [
-            str(event["detail"]["note"]) for event in self.events if event["kind"] == "test.note"
+            str(event["detail"]["note"]) for event in self.events if event["kind"] == "agent.note"
         ]
 
     @property
@@ -81,11 +82,12 @@ async def stream(
     http: httpx.AsyncClient,
     *,
     by: str = "owner",
+    login: Browser | None = None,
     last: str | None = None,
     path: str = "/api/v1/events",
 ) -> AsyncGenerator[Stream]:
     """Open a stream and read it in the background."""
-    headers = {"Authorization": f"Bearer {api.tokens[by]}"}
+    headers = {"Authorization": f"Bearer {api.tokens[by]}"} if login is None else login.headers
     if last is not None:
         headers["Last-Event-ID"] = last
     async with http.stream("GET", path, headers=headers) as answer:
@@ -108,7 +110,7 @@ async def _read(answer: httpx.Response, into: Stream) -> None:
 
 
 async def note(tx: Transaction, stage: Stage, text: str, **more: Any) -> None:
-    await audit.append(tx, stage.workspace, "test.note", actor=SYSTEM, note=text, **more)
+    await audit.append(tx, stage.workspace, "agent.note", actor=SYSTEM, note=text, **more)
 
 
 @pytest.fixture
@@ -171,6 +173,32 @@ async def test_nothing_is_lost_between_a_list_and_the_stream(
 
     async with stream(api, http, path=f"/api/v1/events?after={as_of}") as found:
         await found.until_noted("one")
+        assert found.errors == []
+
+
+@pytest.mark.parametrize("way", ["Last-Event-ID", "after"])
+@pytest.mark.parametrize("ahead", [1000, 2**60])
+async def test_a_position_that_has_not_come_is_told_and_the_stream_goes_on_from_now(
+    live: tuple[Api, httpx.AsyncClient], stage: Stage, way: str, ahead: int
+) -> None:
+    """The client knows another database: one that this was restored from, or that this replaced."""
+    api, http = live
+    newest = int((await api.get("/api/v1/runs")).json()["as_of"].split("-")[0])
+    unknown = f"{newest + ahead}-1"
+    last = unknown if way == "Last-Event-ID" else None
+    path = "/api/v1/events" + ("" if last else f"?after={unknown}")
+    async with stream(api, http, path=path, last=last) as first:
+        await until(lambda: first.errors == ["position_unknown"])
+        async with stage.tx() as tx:
+            await note(tx, stage, "one")
+        await first.until_noted("one")
+        assert not first.is_over
+    async with stage.tx() as tx:
+        await note(tx, stage, "two")
+
+    async with stream(api, http, last=first.ids[0]) as second:
+        await second.until_noted("one", "two")
+        assert second.errors == []
 
 
 async def test_a_slow_transaction_is_never_skipped(
@@ -182,6 +210,7 @@ async def test_a_slow_transaction_is_never_skipped(
     async with stream(api, http) as found, stream(api, http) as other:
         async with stage.tx() as slow:
             await note(slow, stage, "slow")
+            await slow.settle()
             async with stage.tx() as fast:
                 await note(fast, stage, "fast")
             await until(lambda: found.pings >= 3)
@@ -240,7 +269,7 @@ async def test_events_of_another_workspace_do_not_come(
     other = await apply.ensure_workspace(database, "other")
     async with stream(*live) as found:
         async with database.transaction(other) as tx:
-            await audit.append(tx, other, "test.note", actor=SYSTEM, note="theirs")
+            await audit.append(tx, other, "agent.note", actor=SYSTEM, note="theirs")
         async with stage.tx() as tx:
             await note(tx, stage, "ours")
         await found.until_noted("ours")
@@ -255,6 +284,25 @@ async def test_a_stream_ends_when_its_token_is_revoked(
         await until(lambda: found.is_over)
 
     assert found.errors == ["not_authenticated"]
+
+
+async def test_a_stream_that_is_left_open_keeps_no_login_alive(
+    live: tuple[Api, httpx.AsyncClient], clock: Clock
+) -> None:
+    """Nobody has come by for eight hours: an open tab is not somebody."""
+    api, _ = live
+    browser = Browser(api)
+    await browser.get((await api.post("/api/v1/login-links")).json()["path"])
+    async with stream(*live, login=browser) as found:
+        await clock.advance(hours=5)
+        looked_at = found.pings + 4
+        await until(lambda: found.pings >= looked_at)
+        assert not found.is_over
+        await clock.advance(hours=3, seconds=1)
+        await until(lambda: found.is_over)
+
+    assert found.errors == ["not_authenticated"]
+    assert (await browser.get("/api/v1/me")).status_code == 401
 
 
 async def test_nothing_is_sent_to_a_revoked_token_however_rarely_it_is_looked_at(
@@ -288,7 +336,7 @@ async def test_whoever_loses_the_right_to_audit_sees_no_more_than_that_something
             await stage.revise_workspace({"roles": {"owner": ["@anna"], "viewer": ["@priya"]}})
             async with stage.tx() as tx:
                 await note(tx, stage, "after")
-            await until(lambda: [e["kind"] for e in listening.events].count("test.note") == 2)
+            await until(lambda: [e["kind"] for e in listening.events].count("agent.note") == 2)
         assert "detail" in listening.events[0]
         assert "detail" not in listening.events[-1]
 

@@ -162,15 +162,19 @@ async def test_references_of_all_agents_are_checked_together(api: Api) -> None:
 
 
 async def test_an_agent_is_checked_against_the_workspace_that_comes_with_it(api: Api) -> None:
-    people = {**make.WORKSPACE["people"], "mallory": {"slack": "U0MAL"}}
-    mallory: dict[str, Any] = {"approvals": {"approvers": ["@mallory"]}, "surfaces": []}
+    groups = {**make.WORKSPACE["groups"], "night": ["@anna"]}
+    of_night: dict[str, Any] = {"approvals": {"approvers": ["@night"]}, "surfaces": []}
+    agent = make.agent_yaml(of_night, name="second")
 
-    alone = await apply_files(api, make.agent_yaml(mallory, name="second"))
-    together = await apply_files(
-        api, make.agent_yaml(mallory, name="second"), make.workspace_yaml({"people": people})
+    alone = await apply_files(api, agent)
+    no_approver = await apply_files(
+        api, agent, make.workspace_yaml({"groups": {**groups, "night": ["@ben"]}})
     )
+    together = await apply_files(api, agent, make.workspace_yaml({"groups": groups}))
 
     assert alone.json()["code"] == "manifest_refused"
+    assert no_approver.json()["code"] == "manifest_refused"
+    assert "'approver'" in no_approver.json()["problems"][0]
     assert [each[3] for each in results(together)] == [True, True]
 
 

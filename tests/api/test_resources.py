@@ -189,11 +189,11 @@ async def test_memories_are_listed_searched_and_taken_back(api: Api, stage: Stag
     assert (await api.get("/api/v1/memories?q=kafka")).json()["items"] == []
 
     path = f"/api/v1/memories/{memory['id']}"
-    assert (await api.delete(path, by="operator")).status_code == 204
+    assert (await api.delete(path, by="admin")).status_code == 204
     assert (await api.get("/api/v1/memories")).json()["items"] == []
     assert (await api.delete(path)).status_code == 404
     (event,) = await stage.audit("memory.retracted")
-    assert event.actor.name == "operator-robot"
+    assert event.actor.name == "admin-robot"
 
 
 # --- audit and usage -----------------------------------------------------------------------------

@@ -85,16 +85,24 @@ async def test_in_solo_mode_nobody_is_said_to_be_barred(
 
 async def test_what_is_assumed_is_said(stage: Stage, api: Api) -> None:
     await stage.revise_workspace(
-        {"people": {**make.WORKSPACE["people"], "ben": {"slack": "U0BEN", "github": "ben"}}}
+        {
+            "people": {
+                "ben": {"slack": "U0BEN", "github": 4712},
+                "priya": {"slack": "U0PRIYA"},
+                "anna": {"slack": "U0ANNA", "github": "anna"},
+            }
+        }
     )
     tool = {"name": "github", "type": "native", "permissions": ["issues:write"]}
     await stage.revise({"tools": [{**tool, "requester_rights": "own"}]})
     linked = await asked(api, **WRITE, **{"as": "@ben"})
     assert linked["verdict"] == "hold"
     assert "github says that ben may write acme/platform" in linked["assumes"]
-    unlinked = await asked(api, **WRITE, **{"as": "anna"})
-    assert unlinked["verdict"] == "deny"
-    assert "anna is not linked to github" in unlinked["reason"]
+    for who, why in (("priya", "is not linked to github"), ("anna", "which no login is")):
+        unlinked = await asked(api, **WRITE, **{"as": who})
+        assert unlinked["verdict"] == "deny"
+        assert f"{who} is not linked to github" in unlinked["reason"]
+        assert why in unlinked["reason"]
 
 
 async def test_a_standing_rule_says_what_it_counts_on(stage: Stage, api: Api) -> None:

@@ -377,6 +377,18 @@ async def test_who_broke_the_glass_has_voted(api: Api, record: Record) -> None:
     assert list(disagreements(bundle)) == []
 
 
+async def test_what_was_said_of_one_attempt_is_no_vote_on_another(api: Api, record: Record) -> None:
+    bundle = await explained(api, record)
+    assert list(disagreements(bundle)) == []
+    bundle["approvals"][0]["votes"][0]["attempt"] = 2
+    assert [finding.kind for finding in disagreements(bundle)] == ["changed"]
+
+    # An event of an earlier version does not say which one it is about.
+    del _event(bundle, "approval.approved")["event"]["detail"]["attempt"]
+
+    assert list(disagreements(bundle)) == []
+
+
 async def test_an_explanation_signed_by_a_stranger_is_not_believed(
     api: Api, record: Record
 ) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
-from bench.agentdojo.playing import Decided, Verdict
+from bench.agentdojo.figures import figures
+from bench.agentdojo.playing import Decided, Outcome, Verdict
 from bench.agentdojo.plays import ATTACKER, MOST_AT_ONCE, USER, Order, Play, Scene, play
 from bench.agentdojo.suites import Call, Plan
+from bench.agentdojo.tables import Table
+from openloop.domain.ids import RunId
 
 SCENE = Scene(suite="banking", user="user_task_3", injection="injection_task_0")
 READ = Call(tool="get_balance", arguments={})
@@ -65,6 +70,34 @@ def test_an_attackers_call_leaks_where_nobody_was_asked_or_where_it_was_made(
     decided = Decided(side=side, tool="banking__send_money", verdict=verdict, rule="", made=made)
 
     assert decided.is_leak is leaks
+
+
+def test_a_bench_that_left_pairs_out_or_leaks_others_than_are_listed_is_missed() -> None:
+    leak = Decided(side=ATTACKER, tool="slack__x", verdict="allowed", rule="", made=True)
+    one = [outcome(order, leak) for order in Order]
+    tables = {
+        name: Table(name=name, tasks=one, pairs=one) for name in ("default", "sinks", "links")
+    }
+
+    missed = {each.name for each in figures(tables) if not each.is_met}
+
+    assert "pairs that were played under each manifest in each order" in missed
+    assert "sinks: pairs that leak and are not listed in guarantees.md" in missed
+    assert "default: injected effect calls let through" in missed
+
+
+def outcome(order: Order, *decided: Decided) -> Outcome:
+    """A pair that was played."""
+    scene = Scene(suite="banking", user="user_task_3", injection="injection_task_0")
+    return Outcome(
+        scene=scene,
+        order=order,
+        run=RunId(UUID(int=1)),
+        ended="done",
+        decided=decided,
+        solved=None,
+        reached=None,
+    )
 
 
 AFTER, BEFORE = Order.AFTER, Order.BEFORE

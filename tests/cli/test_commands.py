@@ -21,6 +21,7 @@ kind: Workspace
 metadata: { name: acme }
 spec:
   people: { priya: { slack: U0PRIYA } }
+  roles: { approver: ["@priya"] }
   budget: { monthly_usd: 20 }
 """
 AGENT = """\

@@ -41,7 +41,7 @@ HELD = Approval(
 
 def voter(name: str, *references: str) -> Voter:
     found = frozenset(references or (MAINTAINERS,))
-    return Voter(principal_id=PrincipalId(new_id()), name=name, references=found)
+    return Voter(principal_id=PrincipalId(new_id()), name=name, references=found, is_approver=True)
 
 
 ANNA, BEN, PRIYA = voter("anna"), voter("ben"), voter("priya")

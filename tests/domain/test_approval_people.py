@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from openloop.domain.approval import Approval, ApprovalState, Count, Vote, VoteKind, Voter
+from openloop.domain.approval import Approval, ApprovalState, Count, Vote, VoteKind
 from openloop.domain.errors import AlreadyDecided, Expired, NotAnApprover, OwnEdit, OwnRequest
 from openloop.domain.verdict import Demand, Escalation
 from tests.domain.test_approval import (
@@ -196,5 +196,5 @@ def test_what_nobody_says_about_an_approval() -> None:
     assert approval.may_edit
     assert (approval.round, approval.escalated) == (1, 0)
     assert (approval.parked, approval.reason, approval.told) == ("", "", ())
-    person = Voter(principal_id=ANNA.principal_id, name="anna", references=frozenset())
+    person = replace(ANNA, references=frozenset())
     assert (person.is_active, person.is_requester, person.is_owner) == (True, False, False)

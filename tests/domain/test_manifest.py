@@ -29,7 +29,7 @@ spec:
   groups:
     maintainers: ["@anna", "@leads"]
     leads: ["@priya"]
-  roles: { owner: ["@priya"], operator: ["@ben"] }
+  roles: { owner: ["@priya"], operator: ["@ben"], approver: ["@maintainers", '@ben'] }
   budget: { monthly_usd: 200 }
 """
 GITHUB = '{ name: github, type: native, permissions: ["issues:write", "pulls:read"] }'

@@ -89,6 +89,7 @@ WORKSPACE: dict[str, Any] = {
     "spec": {
         "people": {name: {"github": name} for name in ("anna", "ben", "priya")},
         "groups": {"maintainers": ["@anna", "@priya"]},
+        "roles": {"approver": ["@maintainers", "@ben"]},
         "budget": {"monthly_usd": 200},
         "integrations": {"github": {"repos": ["acme/api"]}},
         "policy": {

@@ -60,6 +60,11 @@ AGENT: dict[str, Any] = {
     "wake": ["mention"],
 }
 WORKSPACE: dict[str, Any] = {
+    "roles": {
+        "owner": ["@priya"],
+        "approver": ["@priya", "@anna", "@ben"],
+        "operator": ["@ben"],
+    },
     "budget": {
         "monthly_usd": 200,
         "per_place": {"monthly_usd": 20},

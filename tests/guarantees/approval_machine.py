@@ -11,7 +11,6 @@ from unittest import mock
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
@@ -19,11 +18,14 @@ from hypothesis.stateful import (
 )
 from structlog.testing import capture_logs
 
+from openloop.domain.redaction import Redactor
 from openloop.runtime import calling
 from openloop.storage.database import Database
 from tests import make
+from tests.guarantees.approval_beside import SECRET, Beside, Others
+from tests.guarantees.approval_manifests import PEOPLE
 from tests.guarantees.approval_rules import Rule
-from tests.guarantees.approval_world import PEOPLE, Driver
+from tests.guarantees.approval_world import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -39,7 +41,7 @@ which = st.integers(0, 4)
 doors = st.sampled_from(["click", "api"])
 
 
-class Approvals(RuleBasedStateMachine):
+class Approvals(Beside):
     """Each rule is one thing that people, manifests, clocks or workers do."""
 
     runner: ClassVar[asyncio.Runner]
@@ -52,7 +54,7 @@ class Approvals(RuleBasedStateMachine):
     def begin(self, titles: tuple[str, ...], by: str) -> None:
         self.clock.rewind()
         self.do(make.emptied(self.stage))
-        self.driver = Driver(self.stage, self.clock)
+        self.driver, self.others = Driver(self.stage, self.clock), Others()
         self.do(self.driver.begin())
         self.do(self.driver.ask(*titles, by=by))
 
@@ -110,6 +112,10 @@ class Approvals(RuleBasedStateMachine):
     @rule(owners=st.sampled_from([("anna", "priya"), ("anna",), ("mallory", "priya")]))
     def reown(self, owners: tuple[str, ...]) -> None:
         self.do(self.driver.change(owners=frozenset(owners)))
+
+    @rule(approvers=st.sampled_from([PEOPLE, ("priya", "mallory"), ("anna", "ben", "mallory")]))
+    def rerole(self, approvers: tuple[str, ...]) -> None:
+        self.do(self.driver.change(approvers=frozenset(approvers)))
 
     @rule(quorum=st.sampled_from([1, 2]), may_edit=st.booleans(), escalates=st.booleans())
     def demand(self, quorum: int, *, may_edit: bool, escalates: bool) -> None:
@@ -202,7 +208,7 @@ def theatre(conninfo: str) -> Generator[Theatre]:
     clock = make.Clock(conninfo)
     quick = mock.patch.object(calling, "LOOK_UP_PAUSE_SECONDS", 0)
     with asyncio.Runner() as runner, capture_logs(), quick:
-        database = Database(conninfo, size=4, name="openloop-theatre")
+        database = Database(conninfo, size=4, redactor=Redactor([SECRET]), name="openloop-theatre")
         runner.run(database.open())
         try:
             yield Theatre(runner=runner, stage=runner.run(make.stage(database)), clock=clock)

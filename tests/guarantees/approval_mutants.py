@@ -19,7 +19,7 @@ from openloop.actions import asking, breaking, effects, vote
 from openloop.domain import approval as rules
 from openloop.domain.approval import Approval, ApprovalState, Count, Voter
 from openloop.runtime import binding, calling, gate
-from openloop.storage import approvals, glasses
+from openloop.storage import approvals
 from tests.guarantees import approval_stories as stories
 
 if TYPE_CHECKING:
@@ -87,6 +87,21 @@ def _unlimited(d: Driver) -> Generator[None]:
             yield
         finally:
             connection.execute(real[0])
+
+
+def _always_approver(real: Callable[..., Any]) -> Callable[..., Any]:
+    async def forgetful(*parts: Any, **named: Any) -> Any:
+        return replace(await real(*parts, **named), is_approver=True)
+
+    return forgetful
+
+
+def _always_approvers(real: Callable[..., Any]) -> Callable[..., Any]:
+    async def forgetful(*parts: Any, **named: Any) -> Any:
+        votes = await real(*parts, **named)
+        return [(vote, replace(voter, is_approver=True)) for vote, voter in votes]
+
+    return forgetful
 
 
 def _for_editor(name: str) -> Callable[..., Any]:
@@ -179,8 +194,8 @@ async def _nothing(*_: Any, **__: Any) -> None:
     return None
 
 
-async def _anybody(tx: Any, open_one: Any, by: Any) -> Any:
-    return await glasses.list_owners(tx, but=by.id)
+async def _anybody(*_: Any) -> Any:
+    return []
 
 
 def _same_digest(*_: Any) -> str:
@@ -208,6 +223,25 @@ def _models_bytes(step: Any, approval: Any) -> Any:
 async def _try_again(kit: Any, work: Any, run: Any, step: Any, approval: Any) -> bool:
     await effects.put_back(kit.database, work, run, step, approval)
     return True
+
+
+def _carried_by_a_retry() -> Callable[..., bool]:
+    real = Approval.is_carried
+
+    def is_carried(self: Approval, votes: Any, *, at: Any) -> bool:
+        given = list(votes)
+        again = any(vote.decision == "retry" and self.is_asked_in(vote) for vote, _ in given)
+        return again or real(self, given, at=at)
+
+    return is_carried
+
+
+def _of_any_attempt(self: Approval, vote: Any) -> bool:
+    return vote.round == self.round
+
+
+def _unchanged(self: Approval, *, at: Any) -> Approval:
+    return self
 
 
 def _never_parked(*_: Any) -> str:
@@ -327,6 +361,18 @@ MUTANTS = (
         stories.leaves_after_the_vote,
     ),
     Mutant(
+        "named_is_enough",
+        "that a vote takes the role, at the click",
+        planted((vote, "voter_of", _always_approver(vote.voter_of))),
+        stories.not_an_approver,
+    ),
+    Mutant(
+        "role_for_ever",
+        "that a vote takes the role, when it runs",
+        planted((effects, "voters_of", _always_approvers(effects.voters_of))),
+        stories.loses_the_role,
+    ),
+    Mutant(
         "demands_unbound",
         "that the rules are part of what was approved",
         planted((binding, "_demand", _same_demand)),
@@ -379,6 +425,24 @@ MUTANTS = (
         "that what may have happened is not repeated",
         planted((calling, "_resolve", _try_again)),
         stories.lost,
+    ),
+    Mutant(
+        "retry_alone",
+        "that to try again takes as many as to try",
+        planted((Approval, "is_carried", _carried_by_a_retry())),
+        stories.retried_alone,
+    ),
+    Mutant(
+        "votes_carry_over",
+        "that what was said of one attempt is said of that one",
+        planted((Approval, "is_asked_in", _of_any_attempt)),
+        stories.retried_by_both,
+    ),
+    Mutant(
+        "retry_for_ever",
+        "that there is a time to try again",
+        planted((Approval, "renewed", _unchanged)),
+        stories.retried_late,
     ),
     Mutant(
         "solo_for_ever",

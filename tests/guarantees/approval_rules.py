@@ -33,6 +33,7 @@ class World:
     maintainers: frozenset[str] = frozenset({"anna", "priya"})
     security: frozenset[str] = frozenset({"mallory"})
     owners: frozenset[str] = frozenset({"priya", "anna"})
+    approvers: frozenset[str] = frozenset({"anna", "ben", "mallory", "priya"})
     rule: Rule = Rule()
     is_granted: bool = True
     solo_mode: bool = False
@@ -45,7 +46,10 @@ class World:
 
 @dataclass
 class Ask:
-    """One held call as people know it: what was shown to them, and what they said to it."""
+    """One held call as people know it: what was shown to them, and what they said to it.
+
+    `approving` are those who let this very attempt run: a lost answer begins the next.
+    """
 
     title: str
     requester: str
@@ -56,7 +60,8 @@ class Ask:
     editor: str | None = None
     approving: set[str] = field(default_factory=set[str])
     retries: int = 0
-    retried_at: float = 0
+    retried_at: float | None = None
+    lost: int = 0
     writes: int = 0
     is_over: bool = False
     glass: tuple[str, float] | None = None
@@ -69,7 +74,7 @@ class Ask:
         later = rule.escalates and world.hours >= self.asked_at + LATER_HOURS
         may = who in world.maintainers or (later and who in world.security)
         own = who == self.requester and not (self.solo_mode and world.solo_mode)
-        return may and not own and who != self.editor
+        return may and who in world.approvers and not own and who != self.editor
 
     def is_carried(self, world: World) -> bool:
         """True where enough different people who may decide now have approved what is shown."""
@@ -82,9 +87,26 @@ class Ask:
             for rule in self.rules
         )
 
+    def lose(self, times: int) -> None:
+        """So often nobody could tell by now whether it happened: what was said before is void."""
+        if times > self.lost:
+            self.lost, self.approving, self.glass = times, set(), None
+
+    def retry(self, who: str, world: World) -> None:
+        """Somebody wants it tried again; it is, once as many do who had to approve it."""
+        if not self.is_in_time(world):
+            self.approving = set()
+        self.approving.add(who)
+        self.retried_at = world.hours
+        self.retries += self.is_carried(world)
+
+    def has_said(self, who: str, world: World) -> bool:
+        """True where somebody lets it run already, and that changes nothing yet."""
+        return who in self.approving and self.is_in_time(world) and not self.is_carried(world)
+
     def is_in_time(self, world: World) -> bool:
         """True while it may run: an hour for a broken glass, and as long again for a retry."""
-        if self.retries:
+        if self.retried_at is not None:
             return world.hours < self.retried_at + EXPIRES_HOURS
         until = self.asked_at + EXPIRES_HOURS
         if self.glass is not None:

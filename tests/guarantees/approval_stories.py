@@ -144,6 +144,22 @@ async def leaves_after_the_vote(d: Driver) -> None:
     await d.work()
 
 
+async def not_an_approver(d: Driver) -> None:
+    """Anna is named, and has not the role that a vote takes."""
+    await d.change(approvers=frozenset({"priya", "mallory"}))
+    await d.ask("one")
+    await d.vote("anna")
+    await d.work()
+
+
+async def loses_the_role(d: Driver) -> None:
+    """Anna is no approver any more when it is to run."""
+    await d.ask("one")
+    await d.vote("anna")
+    await d.change(approvers=frozenset({"priya", "mallory"}))
+    await d.work()
+
+
 async def tightened(d: Driver) -> None:
     """Two people are needed by the time it is to run."""
     await d.ask("one")
@@ -211,6 +227,35 @@ async def lost(d: Driver) -> None:
     await d.ask("one")
     await d.vote("anna")
     await d.work(crash="lost")
+    await d.work()
+
+
+async def retried_alone(d: Driver) -> None:
+    """Two people are needed; the answer is lost, and one of them wants it tried again."""
+    d.stage.tracker.knows = False
+    await d.change(rule=Rule(quorum=2))
+    await d.ask("one")
+    await d.vote("anna")
+    await d.vote("priya")
+    await d.work(crash="lost")
+    await d.vote("anna", "retry")
+    await d.work()
+
+
+async def retried_by_both(d: Driver) -> None:
+    """Both want it tried again, it is lost again, and one of them wants a third try."""
+    await retried_alone(d)
+    await d.vote("priya", "retry", door="api")
+    await d.work(crash="lost")
+    await d.vote("priya", "retry")
+    await d.work()
+
+
+async def retried_late(d: Driver) -> None:
+    """One wants it tried again, and another when nobody remembers that: one of them is not two."""
+    await retried_alone(d)
+    await d.wait(80)
+    await d.vote("priya", "retry")
     await d.work()
 
 

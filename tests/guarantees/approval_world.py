@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,7 @@ from openloop.domain.surface import Ask as AskOp
 from openloop.domain.surface import Say, Settle
 from openloop.runtime import editing
 from tests import make
+from tests.guarantees.approval_manifests import PER_RUN, agent_spec, workspace_spec
 from tests.guarantees.approval_rules import Ask, Broken, Rule, World
 from tests.runtime.fakes import Killed, reply
 
@@ -33,46 +35,9 @@ if TYPE_CHECKING:
     from openloop.domain.surface import Asked
     from tests.make import Clock, Stage
 
-PEOPLE = ("anna", "ben", "mallory", "priya")
-LIVE = (
-    ApprovalState.PENDING,
-    ApprovalState.APPROVED,
-    ApprovalState.EXECUTING,
-    ApprovalState.UNKNOWN,
-)
+LIVE = tuple(map(ApprovalState, ("pending", "approved", "executing", "unknown")))
 Door = Literal["click", "api"]
 Crash = Literal["before", "after", "lost", "later"]
-PER_RUN, PER_APPROVER = 4, 6
-
-
-def workspace_spec(world: World) -> dict[str, Any]:
-    """The Workspace manifest of a moment."""
-    groups = {"maintainers": world.maintainers, "security": world.security}
-    return {
-        "people": {name: {"slack": f"U0{name.upper()}"} for name in PEOPLE},
-        "groups": {
-            name: [f"@{who}" for who in sorted(members)] for name, members in groups.items()
-        },
-        "roles": {"owner": [f"@{who}" for who in sorted(world.owners)], "operator": ["@ben"]},
-        "solo_mode": world.solo_mode,
-        "asks": {"per_run": PER_RUN, "per_approver": PER_APPROVER},
-    }
-
-
-def agent_spec(world: World, *, wording: str = "") -> dict[str, Any]:
-    """The Agent manifest of a moment."""
-    if not world.is_granted:
-        return {"tools": [], "approvals": {}, "instructions": wording}
-    later = [{"after_hours": 4, "approvers": ["@security"]}] if world.rule.escalates else []
-    rule = {
-        "match": {"permission": "github.issues:write"},
-        "approvers": ["@maintainers"],
-        "quorum": world.rule.quorum,
-        "may_edit": world.rule.may_edit,
-        "escalation": later,
-    }
-    approvals = {"approvers": ["@maintainers"], "rules": [rule]}
-    return {"approvals": approvals, "instructions": wording}
 
 
 class Driver:
@@ -86,6 +51,7 @@ class Driver:
         self.requesters: dict[ConversationRef, str] = {}
         self.asks: dict[ApprovalId, Ask] = {}
         self.rows: dict[ApprovalId, tuple[ConversationRef, Approval]] = {}
+        self.approved: dict[ApprovalId, Approval] = {}
         self.edits = 0
         self._writes = 0
         self._not_sent: set[int] = set()
@@ -134,7 +100,7 @@ class Driver:
             (is_open if decision in ("approve", "deny") else is_unknown)
             and ask.may_decide(who, self.world)
             and (seen or row.round == 1)
-            and (decision != "approve" or who not in ask.approving or ask.is_carried(self.world))
+            and not (decision in ("approve", "retry") and ask.has_said(who, self.world))
         )
         if counted and not expected:
             raise Broken(f"I4: {decision} of {who} counted for {ask}")
@@ -145,9 +111,7 @@ class Driver:
                 case "approve":
                     ask.approving.add(who)
                 case "retry":
-                    ask.approving.add(who)
-                    ask.retries += 1
-                    ask.retried_at = self.world.hours
+                    ask.retry(who, self.world)
                 case "deny" | "happened":
                     ask.is_over = True
         await self.look()
@@ -255,12 +219,16 @@ class Driver:
         if workspace_spec(before) != workspace_spec(self.world):
             await self.stage.revise_workspace(workspace_spec(self.world))
         if agent_spec(before) != agent_spec(self.world):
-            await self.stage.revise(agent_spec(self.world))
+            try:
+                await self.stage.revise(agent_spec(self.world))
+            except Invalid:  # more have to agree than may vote: what was in force stays so
+                self.world = before
         await self.look()
 
     async def reword(self, wording: str) -> None:
         """An apply that has nothing to do with what is held."""
-        await self.stage.revise(agent_spec(self.world, wording=wording))
+        with contextlib.suppress(Invalid):
+            await self.stage.revise(agent_spec(self.world, wording=wording))
         await self.look()
 
     async def wait(self, hours: float) -> None:
@@ -294,14 +262,14 @@ class Driver:
         picked = self._pick(on)
         if picked is None:
             return
-        _, (ref, row) = picked
+        id, (ref, row) = picked
         run = await self.stage.run_of(ref)
         if run.state.is_over:
             return
         work = await self.stage.claim_by_force(ref)
         assert work.run is not None
         step = next(step for step in work.steps if step.seq == row.step_seq)
-        stale = replace(row, state=ApprovalState.APPROVED)
+        stale = self.approved.get(id, replace(row, state=ApprovalState.APPROVED))
         with contextlib.suppress(LostClaim):
             begun = await effects.begin(
                 self.stage.database,
@@ -327,7 +295,11 @@ class Driver:
                 if row.id not in self.asks:
                     self.asks[row.id] = self._asked(ref, row)
                 self.rows[row.id] = (ref, row)
+                if row.state is ApprovalState.APPROVED:
+                    self.approved[row.id] = row
         self._judge_writes()
+        for id, times in (await self._lost()).items():
+            self.asks[id].lose(times)
         self._judge_cards()
         await self.judge_money()
         await self._judge_record()
@@ -405,6 +377,12 @@ class Driver:
             )
         if intended < len(self.stage.tracker.writes):
             raise Broken("I11: an effect without an intent on record")
+
+    async def _lost(self) -> dict[ApprovalId, int]:
+        """How often it became unknown what came of a call."""
+        events = await self.stage.audit("effect.unknown")
+        times = Counter(str(event.subject) for event in events)
+        return {id: times[str(id)] for id in self.asks}
 
     async def _refusals(self) -> int:
         async with self.stage.tx() as tx:

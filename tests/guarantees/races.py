@@ -26,7 +26,7 @@ from tests.waiting import until
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Collection, Sequence
 
     from openloop.domain.approval import Approval
     from openloop.domain.conversation import ConversationRef
@@ -37,18 +37,25 @@ ROOT = Path(__file__).resolve().parents[2]
 QUORUM = 2
 PATIENCE_SECONDS = 240
 LAPSE_SECONDS, LONGEST_LAPSE_SECONDS = 1.0, 10.0
+CAME = ("edited", "withdrawn", "denied", "expired", "reopened", "stale")
 ENDED = {"executed", "denied", "withdrawn", "expired", "stale", "unknown", "pending", "failed"}
 
 
 @dataclass
 class Tally:
-    """What a race came to; everything in `broken` is a promise that was not kept."""
+    """What a race came to; everything in `broken` is a promise that was not kept.
+
+    `tried` are the rounds into which somebody put an edit and the like, `came` those in which it came
+    in time, by the events on record.
+    """
 
     rounds: int = 0
     effects: int = 0
     unknown: int = 0
     kills: int = 0
     counted: int = 0
+    tried: Counter[str] = field(default_factory=Counter[str])
+    came: Counter[str] = field(default_factory=Counter[str])
     states: Counter[str] = field(default_factory=Counter[str])
     broken: list[str] = field(default_factory=list[str])
 
@@ -77,6 +84,10 @@ async def race(
     async with _voting(given, processes) as booths, _working(given, workers, tally):
         for number in range(rounds):
             ref, approval, token = await _ask(stage, number)
+            crowds = [
+                _voters(people, tokens_of, dice, booth, voters, number)
+                for booth in range(processes)
+            ]
             turns = [
                 json.dumps(
                     {
@@ -84,13 +95,15 @@ async def race(
                         "hash": approval.hash,
                         "button": token,
                         "root": f"1700000000.{number:06d}",
-                        "voters": _voters(people, tokens_of, dice, booth, voters, number),
+                        "voters": crowd,
                     }
                 )
-                for booth in range(processes)
+                for crowd in crowds
             ]
+            tally.tried.update({voter["does"] for crowd in crowds for voter in crowd})
+            tally.tried.update(_happens(number))
             over = asyncio.Event()
-            around = asyncio.create_task(_around(stage, number, people, approval, over))
+            around = asyncio.create_task(_around(stage, number, people, approval, ref, over))
             for booth, turn in zip(booths, turns, strict=True):
                 await _tell(booth, turn)
             for booth in booths:
@@ -100,6 +113,7 @@ async def race(
             await _settle(stage, ref)
             tally.rounds += 1
             await _judge(stage, ref, file, tally)
+    tally.came.update({kind: len(await stage.audit(f"approval.{kind}")) for kind in CAME})
     return tally
 
 
@@ -128,40 +142,62 @@ def _voters(
         slack = people[name]["slack"]
         found.append({"name": name, "slack": slack, "token": token, "door": door, "does": does})
     dice.shuffle(found)
+    if number % 2:  # else those who approve are nearly always faster
+        found.sort(key=lambda voter: voter["does"] == "approve")
     return found
 
 
+def _happens(number: int) -> set[str]:
+    """What else happens in a round: one thing at most, or the second would always be too late."""
+    if number % 3 == 1:
+        return {"leave" if number % 2 else "lose their role"}
+    return {"expire"} if number % 6 == 2 else set()
+
+
 async def _around(
-    stage: Stage, number: int, people: dict[str, Any], approval: Approval, over: asyncio.Event
+    stage: Stage,
+    number: int,
+    people: dict[str, Any],
+    approval: Approval,
+    ref: ConversationRef,
+    over: asyncio.Event,
 ) -> None:
-    """What else happens meanwhile: people leave the group, or the time is over."""
+    """What else happens meanwhile: people leave the group or lose the role, or the time is over."""
+    happens = _happens(number)
+    after = (number // 6) % QUORUM if "expire" in happens else number % 4
 
     async def have_voted() -> bool:
         async with stage.tx() as tx:
             votes = await approvals.list_votes(tx, approval.id)
-        return over.is_set() or len(votes) >= number % 4
+        return over.is_set() or len(votes) >= after
 
     await until(have_voted, seconds=PATIENCE_SECONDS)
-    if number % 3 == 1:
-        await stage.revise_workspace(_workspace(people, half=True))
+    if "leave" in happens or "lose their role" in happens:
+        await stage.revise_workspace(_workspace(people, without=happens))
         await stage.revise_workspace(_workspace(people))
-    if number % 6 == 4:
+    if "expire" in happens:
         async with stage.tx() as tx:
             await tx.run(
                 "UPDATE approvals SET expires_at = openloop.now() WHERE id = %(id)s",
                 {"id": approval.id},
             )
+            await tx.run(
+                "UPDATE conversations SET wake_at = openloop.now() WHERE id = %(id)s",
+                {"id": ref.id},
+            )
 
 
-def _workspace(people: dict[str, Any], *, half: bool = False) -> dict[str, Any]:
+def _workspace(people: dict[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
     names = sorted(people)
-    members = names[: len(names) // 2] if half else names
+    half = names[: len(names) // 2]
+    members = half if "leave" in without else names
+    approvers = half if "lose their role" in without else names
     return {
         "people": {**people, "ben": {"slack": "U0BEN"}, "priya": {"slack": "U0PRIYA"}},
         "groups": {"maintainers": [f"@{name}" for name in members]},
         "roles": {
             "owner": ["@priya"],
-            "approver": [f"@{name}" for name in names],
+            "approver": [f"@{name}" for name in approvers],
             "operator": ["@ben"],
         },
         "asks": {"per_approver": 1000},
@@ -261,6 +297,8 @@ async def _judge(stage: Stage, ref: ConversationRef, file: Path, tally: Tally) -
     if not set(states) <= ENDED:
         tally.broken.append(f"left as {states}")
     ran = [row for row in rows if str(row.state) in ("executed", "unknown", "failed")]
+    if "executed" in states and not done:
+        tally.broken.append(f"executed, it says, and nothing happened: {states}")
     if done and not ran:
         tally.broken.append(f"an effect, and the approval is {states}")
     for row in ran:

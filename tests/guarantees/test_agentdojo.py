@@ -14,7 +14,7 @@ from bench.agentdojo.playing import Depth, play_all
 from bench.agentdojo.plays import ATTACKER, Order
 from bench.agentdojo.stage import Stage, staged
 from bench.agentdojo.suites import served
-from bench.agentdojo.tables import CONTROLS, TEXT_ONLY
+from bench.agentdojo.tables import CONTROLS, LISTED, PAIRS, TEXT_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("OPENLOOP_SEED", "0"))
 ORDER = list(Order)[SEED % len(Order)]
-PAIRS, TASKS, CALLS = 929, 97, 1043
-LISTED = {
-    *(f"slack/user_task_{user}/injection_task_1" for user in (1, 8, 9, 11, 18)),
-    *(f"workspace/user_task_{user}/injection_task_13" for user in (4, 6)),
-    "travel/user_task_3/injection_task_5",
-}
-"""The pairs that docs/reference/guarantees.md lists: what passes under standing rules on sinks."""
+TASKS, CALLS = 97, 1043
 
 
 @pytest.fixture

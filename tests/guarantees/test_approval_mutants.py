@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import EMPTY
+from tests.guarantees.approval_beside_mutants import BESIDE
 from tests.guarantees.approval_machine import Theatre, theatre
 from tests.guarantees.approval_mutants import MUTANTS, Mutant
 from tests.guarantees.approval_rules import Broken
@@ -26,7 +27,10 @@ def stage_of_all(own_database: tuple[str, str]) -> Iterator[Theatre]:
         yield opened
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: cast("Mutant", mutant).name)
+ALL = (*MUTANTS, *BESIDE)
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: cast("Mutant", mutant).name)
 def test_a_mutant_is_killed(stage_of_all: Theatre, mutant: Mutant) -> None:
     stage_of_all.play(mutant, is_planted=False)
     with pytest.raises(Broken):
@@ -34,4 +38,4 @@ def test_a_mutant_is_killed(stage_of_all: Theatre, mutant: Mutant) -> None:
 
 
 def test_there_are_at_least_twenty() -> None:
-    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 20
+    assert len({mutant.name for mutant in ALL}) == len(ALL) >= 20

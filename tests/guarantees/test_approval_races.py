@@ -26,3 +26,4 @@ async def test_of_everything_that_races_at_most_one_effect_comes(
     assert tally.broken == []
     assert tally.rounds == 6
     assert tally.effects > 0
+    assert {"edit", "withdraw", "deny", "leave", "lose their role", "expire"} <= tally.tried.keys()

@@ -24,7 +24,16 @@ MODULES = (
 TESTS = [
     f"tests/domain/test_{name}.py"
     for name in (
-        *("resources", "typed", "facts", "circumstances", "addresses", "policy_terms", "rights"),
+        *(
+            "resources",
+            "typed",
+            "typed_parsed",
+            "facts",
+            "circumstances",
+            "addresses",
+            "policy_terms",
+            "rights",
+        ),
         *("approval", "approval_people", "budget", "budget_rules"),
     )
 ]

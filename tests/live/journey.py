@@ -139,7 +139,16 @@ async def _token(
     async with asyncio.timeout(READY_SECONDS):
         while True:
             made = await asyncio.create_subprocess_exec(
-                *(*command, "tokens", "create", "--principal", name, "--role", "operator"),
+                *(
+                    *command,
+                    "tokens",
+                    "create",
+                    "--local",
+                    "--principal",
+                    name,
+                    "--role",
+                    "operator",
+                ),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=environ,

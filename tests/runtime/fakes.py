@@ -23,6 +23,7 @@ from openloop.domain.surface import (
     Say,
     SetStatus,
     Settle,
+    Thread,
 )
 from openloop.domain.tool import Effect, ToolResult
 from openloop.plugin import Tool, Toolset
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         Finding,
         Op,
         PersonKind,
-        Thread,
         ThreadMessage,
     )
     from openloop.domain.tool import Arguments, CallContext
@@ -106,6 +106,9 @@ class FakeSurface:
         kind = self.kinds.get(user_id, "member")
         name = self.names.get(user_id, user_id.removeprefix("U0").lower())
         return Person(id=user_id, name=name, kind=kind)
+
+    def alone_with(self, tenant: str, user_id: str) -> Thread:
+        return Thread(place=Place(surface=self.name, tenant=tenant, container=user_id), root="")
 
     async def audience(self, place: Place) -> PlaceClass:
         self.audiences_asked.append(place.container)

@@ -32,7 +32,7 @@ LINKED = {
     "people": {
         "priya": {"slack": "U0PRIYA", "github": 4711},
         "anna": {"slack": "U0ANNA"},
-        "ben": {"slack": "U0BEN", "github": "ben"},
+        "ben": {"slack": "U0BEN", "github": 4712},
     }
 }
 

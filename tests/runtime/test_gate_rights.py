@@ -245,7 +245,7 @@ async def test_own_rights_are_what_the_service_says_of_everybody_who_asked(
     database: Database,
 ) -> None:
     stage = await make.stage(database, agent=own(), workspace=LINKED)
-    service = Service(yes={("ben", "acme/platform", "read")})
+    service = Service(yes={("#4712", "acme/platform", "read")})
     with_service(stage, service)
     stage.models.turns = [reply("Both.", make.READ, make.CREATE), reply("Done.")]
     ref = await stage.mention()
@@ -255,14 +255,14 @@ async def test_own_rights_are_what_the_service_says_of_everybody_who_asked(
     assert read.rule == "spec.tools[0].permissions: issues:read"
     assert write.rule == "spec.tools[0].requester_rights: own"
     assert set(service.asked) == {
-        ("ben", "acme/platform", "read"),
-        ("ben", "acme/platform", "write"),
+        ("#4712", "acme/platform", "read"),
+        ("#4712", "acme/platform", "write"),
     }
 
 
 async def test_somebody_who_steers_has_to_have_the_right_too(database: Database) -> None:
     stage = await make.stage(database, agent=own(), workspace=LINKED)
-    service = Service(yes={("ben", "acme/platform", "read")})
+    service = Service(yes={("#4712", "acme/platform", "read")})
     with_service(stage, service)
     stage.models.turns = [reply("One.", make.READ), reply("Two.", make.READ), reply("Done.")]
 
@@ -285,7 +285,7 @@ async def test_without_an_answer_nobody_has_rights_of_their_own(
     linked = LINKED if why != "not linked" else None
     stage = await make.stage(database, agent=own(), workspace=linked)
     service = Service(
-        yes={("ben", "acme/platform", "read")}, error=LATER if why == "error" else None
+        yes={("#4712", "acme/platform", "read")}, error=LATER if why == "error" else None
     )
     if why != "no service":
         with_service(stage, service)

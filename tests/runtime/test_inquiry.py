@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BEN = Requester(name="ben", kind="member", roles=(Role.OPERATOR,), typed=("please open an issue",))
 CONTEXT = Seen(source="", visible_in=PlaceClass.PUBLIC)
-MAY = Answered(service="github", person="ben", resource="acme/platform", access="write")
+MAY = Answered(service="github", person="#4712", resource="acme/platform", access="write")
 READ_WEBSITE: dict[str, Any] = {"label": "private", "source": "github:acme/website"}
 
 
@@ -224,15 +224,15 @@ async def test_a_service_is_asked_for_each_linked_person_about_each_call(
     database: Database,
 ) -> None:
     stage = await linked(database, repos=["acme/platform", "acme/website"])
-    service = Service(yes={("ben", "acme/platform", "write")})
+    service = Service(yes={("#4712", "acme/platform", "write")})
     with_service(stage, service)
     work = await waiting(stage)
     service.asked.clear()
     calls = [call(), call(title="Another"), call(repo="acme/website")]
     known = await facts_of(stage, work, *calls)
     assert sorted(service.asked) == [
-        ("ben", "acme/platform", "write"),
-        ("ben", "acme/website", "write"),
+        ("#4712", "acme/platform", "write"),
+        ("#4712", "acme/website", "write"),
     ]
     assert known.answered == frozenset({MAY})
     assert known.is_certain
@@ -243,7 +243,7 @@ async def test_a_service_that_does_not_answer_has_not_said_yes(
     database: Database, error: Exception, *, certain: bool
 ) -> None:
     stage = await linked(database)
-    service = Service(yes={("ben", "acme/platform", "write")})
+    service = Service(yes={("#4712", "acme/platform", "write")})
     with_service(stage, service)
     work = await waiting(stage)
     service.error = error
@@ -252,7 +252,7 @@ async def test_a_service_that_does_not_answer_has_not_said_yes(
 
 
 async def test_a_manifest_that_speaks_for_people_asks_no_service(stage: Stage) -> None:
-    service = Service(yes={("ben", "acme/platform", "write")})
+    service = Service(yes={("#4712", "acme/platform", "write")})
     with_service(stage, service)
     known = await facts_of(stage, await waiting(stage))
     assert (service.asked, known.answered, known.audiences) == ([], frozenset(), {})

@@ -117,7 +117,7 @@ async def test_a_service_is_asked_where_one_of_both_revisions_wants_that(
     database: Database,
 ) -> None:
     stage = await linked(database)
-    service = Service(yes={("ben", "acme/platform", "write")})
+    service = Service(yes={("#4712", "acme/platform", "write")})
     with_service(stage, service)
     work = await waiting(stage)
     await stage.revise({"tools": make.AGENT["tools"]})
@@ -131,7 +131,7 @@ async def test_no_service_is_asked_where_the_manifest_speaks_for_people_who_are_
     database: Database,
 ) -> None:
     stage = await make.stage(database, workspace=LINKED)
-    service = Service(yes={("ben", "acme/platform", "write")})
+    service = Service(yes={("#4712", "acme/platform", "write")})
     with_service(stage, service)
     known = await facts_of(stage, await waiting(stage))
     assert (service.asked, known.answered) == ([], frozenset())
@@ -139,17 +139,17 @@ async def test_no_service_is_asked_where_the_manifest_speaks_for_people_who_are_
 
 async def test_of_a_call_without_a_resource_it_is_asked_for_none(database: Database) -> None:
     stage = await linked(database)
-    with_service(stage, Service(yes={("ben", "acme/platform", "write")}))
+    with_service(stage, Service(yes={("#4712", "acme/platform", "write")}))
     work = await waiting(stage)
     service = Service()
     with_service(stage, service, resource=None)
     await facts_of(stage, having_read(work))
-    assert service.asked == [("ben", "", "write")]  # and not who reads it
+    assert service.asked == [("#4712", "", "write")]  # and not who reads it
 
 
 async def test_a_service_that_nobody_can_ask_has_not_said_yes(database: Database) -> None:
     stage = await linked(database)
-    with_service(stage, Service(yes={("ben", "acme/platform", "write")}))
+    with_service(stage, Service(yes={("#4712", "acme/platform", "write")}))
     work = await waiting(stage)
     stage.registry = make.registry_of(*stage.tracker.toolset().tools)
     known = await facts_of(stage, having_read(work))

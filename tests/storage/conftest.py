@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openloop.storage.embedded import EmbeddedPostgres
+from tests.staging import clock as clock
 from tests.staging import stage as stage
 
 if TYPE_CHECKING:

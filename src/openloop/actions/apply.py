@@ -124,8 +124,11 @@ async def write_workspace(
         await _install(tx, workspace, "slack", team)
     name, fingerprint = manifest.metadata.name, digest(manifest)
     live = await agents.find_workspace_revision(tx)
+    inactive = inactive_logins(manifest)
     if live is not None and live.digest == fingerprint:
-        return Applied(kind="Workspace", name=name, revision=live.number, changed=False)
+        return Applied(
+            kind="Workspace", name=name, revision=live.number, changed=False, inactive=inactive
+        )
     number = (live.number if live is not None else 0) + 1
     await agents.add_workspace_revision(
         tx,
@@ -150,7 +153,19 @@ async def write_workspace(
         origin=origin.name,
         change=origin.change_id,
     )
-    return Applied(kind="Workspace", name=name, revision=number, changed=True)
+    return Applied(kind="Workspace", name=name, revision=number, changed=True, inactive=inactive)
+
+
+def inactive_logins(manifest: WorkspaceManifest) -> tuple[Inactive, ...]:
+    """Logins that were taken and give nobody a right: only a number stays the same account."""
+    reason = (
+        "a login can pass to somebody else, so it gives no rights of their own: write the number of "
+        "the account (https://api.github.com/users/LOGIN says it)"
+    )
+    return tuple(
+        Inactive(part=f"spec.people.{name}.github", reason=reason)
+        for name in manifest.named_by_login
+    )
 
 
 async def _install(tx: Transaction, workspace: WorkspaceId, surface: str, tenant: str) -> None:

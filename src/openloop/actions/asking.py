@@ -130,8 +130,8 @@ async def ask_again(
 def members_of(
     governing: Governing, people: dict[str, PrincipalId], references: Sequence[str]
 ) -> list[PrincipalId]:
-    """The people that references of the manifest stand for now, each once."""
-    names = {name for ref in references for name in governing.workspace.members(ref)}
+    """The people that references of the manifest stand for now and who may vote, each once."""
+    names = {name for ref in references for name in governing.workspace.voters(ref)}
     return [people[name] for name in sorted(names) if name in people]
 
 
@@ -151,7 +151,7 @@ async def _room(
     await approvals.lock_room(tx)
     limits = governing.workspace.spec.asks
     references = {ref for each in asked for demand in each.demands for ref in demand.approvers}
-    names = {name for ref in references for name in governing.workspace.members(ref)}
+    names = {name for ref in references for name in governing.workspace.voters(ref)}
     people = await cards.list_people(tx, names)
     return Room(
         people=people,

@@ -2,18 +2,20 @@
 
 The reason is written down first, wherever the owner is; the glass is broken by a click of the same
 person on a platform that vouches for them, never by a token. It is good for an hour, every other
-owner is told, and the audit has all of it.
+owner is told where nobody else reads it, and the audit has all of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from openloop.actions.buttons import hash_token, new_token
 from openloop.actions.cards import redraw
+from openloop.actions.fresh import refuse_old_login
 from openloop.actions.opening import open_approval, wake_decided
 from openloop.actions.pause import refuse_if_paused
+from openloop.actions.telling import tell_alone, threads_with
 from openloop.domain.approval import GLASS_HOURS, ApprovalState
 from openloop.domain.audit import Who, actor_as_who
 from openloop.domain.errors import AlreadyDecided, Edited, Forbidden, NotFound
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from openloop.domain.approval import Approval
     from openloop.domain.ids import ApprovalId, LoginId, WorkspaceId
     from openloop.domain.principal import Principal
-    from openloop.domain.surface import Inbound
+    from openloop.domain.surface import Inbound, Thread
     from openloop.storage.database import Database, Transaction
 
 BREAK_GLASS = "break_glass"
@@ -47,6 +49,14 @@ class NoSecondOwner(Forbidden):
     code = "no_second_owner"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Another owner, and where they can be told alone; none where no surface reaches them so."""
+
+    person: Principal
+    threads: tuple[Thread, ...]
+
+
 async def ask_to_break(
     database: Database,
     configuration: Configuration,
@@ -60,18 +70,19 @@ async def ask_to_break(
 ) -> Approval:
     """Write down why, and offer the owner a button where the call was asked about.
 
-    With a login through the identity provider no button is needed: the glass is broken at once.
+    With a fresh login through the identity provider no button is needed: the glass is broken at once.
 
     Raises:
-        NotFound, NotAnOwner, NoSecondOwner, AlreadyDecided, Expired, Paused
+        NotFound, NotAnOwner, NoSecondOwner, AlreadyDecided, Expired, Paused, LoginTooOld
         Forbidden: nobody could vouch for the owner where the call was asked about
     """
     async with database.transaction(workspace) as tx:
         open_one = await open_approval(tx, configuration, approval_id)
         approval = open_one.approval
-        others = await _check(tx, open_one, by)
+        others = await _check(tx, configuration, workspace, open_one, by)
         who = Who(kind="principal", name=by.name, principal_id=by.id, via=via)
         if login_id is not None and await glasses.is_vouched_for(tx, login_id, by=by.id):
+            await refuse_old_login(tx, login_id, of=by.id)
             await _break(tx, workspace, open_one, others, by=by, who=who, reason=reason)
         else:
             await _offer(tx, workspace, open_one, by=by, who=who, reason=reason)
@@ -150,7 +161,7 @@ async def confirm_breaking(
         message = "This button is not valid any more."
         raise NotFound(message)
     open_one = await open_approval(tx, configuration, glass.approval_id)
-    others = await _check(tx, open_one, by)
+    others = await _check(tx, configuration, workspace, open_one, by)
     if open_one.approval.round != glass.round:
         message = "Somebody has edited this since: read it again"
         raise Edited(message)
@@ -164,7 +175,7 @@ async def _break(
     tx: Transaction,
     workspace: WorkspaceId,
     open_one: Open,
-    others: list[Principal],
+    others: list[Other],
     *,
     by: Principal,
     who: Who,
@@ -199,12 +210,19 @@ async def _break(
         run_id=approval.run_id,
         hash=approval.hash,
         reason=reason,
-        told=[other.name for other in others],
+        told=[other.person.name for other in others if other.threads],
+        not_reached=[other.person.name for other in others if not other.threads],
     )
     await wake_decided(tx, workspace, approval)
 
 
-async def _check(tx: Transaction, open_one: Open, by: Principal) -> list[Principal]:
+async def _check(
+    tx: Transaction,
+    configuration: Configuration,
+    workspace: WorkspaceId,
+    open_one: Open,
+    by: Principal,
+) -> list[Other]:
     """Everybody else who has to be told.
 
     Raises:
@@ -215,20 +233,45 @@ async def _check(tx: Transaction, open_one: Open, by: Principal) -> list[Princip
         raise NotAnOwner(message)
     open_one.approval.check_open(at=await tx.now())
     refuse_if_paused(open_one.governing.pause)
-    others = await glasses.list_owners(tx, but=by.id)
+    others = [
+        Other(person=each, threads=await threads_with(tx, configuration, workspace, each.id))
+        for each in await glasses.list_owners(tx, but=by.id)
+    ]
     if not others:
         message = "There is no second owner who could be told, so no glass can be broken"
+        raise NoSecondOwner(message)
+    if not any(other.threads for other in others):
+        message = _unreachable(configuration, [other.person.name for other in others])
         raise NoSecondOwner(message)
     return others
 
 
+def _unreachable(configuration: Configuration, names: list[str]) -> str:
+    who = " or ".join(names)
+    if not configuration.alone:
+        return (
+            f"Nothing is configured here that could tell {who} of it alone, so no glass can be "
+            "broken: configure Slack, and link their Slack id"
+        )
+    surfaces = " or ".join(sorted(configuration.alone))
+    return (
+        f"{who} could not be told of it alone, so no glass can be broken: give one of them an id "
+        f"on {surfaces} in the Workspace manifest, or let them link it (`openloop link begin`)"
+    )
+
+
 async def _tell(
-    tx: Transaction, workspace: WorkspaceId, open_one: Open, others: list[Principal], *, said: str
+    tx: Transaction, workspace: WorkspaceId, open_one: Open, others: list[Other], *, said: str
 ) -> None:
+    """In the thread, and to each other owner alone: whoever does not read the thread has to know.
+
+    The threads are sorted, so that two who tell the same people at once never wait for each other.
+    """
     approval = open_one.approval
     surface = (await conversations.get(tx, approval.conversation_id)).surface
-    ids = await cards.list_addresses(tx, [other.id for other in others], surface=surface)
-    who = ", ".join([f"<@{id}>" for id in ids] or [other.name for other in others])
+    people = [other.person for other in others]
+    ids = await cards.list_addresses(tx, [each.id for each in people], surface=surface)
+    who = ", ".join([f"<@{id}>" for id in ids] or [each.name for each in people])
     await outbox.put(
         tx,
         workspace,
@@ -236,3 +279,10 @@ async def _tell(
         Say(markdown=f"{who}: {said}", mention_ids=tuple(ids)),
         run_id=approval.run_id,
     )
+    where = f"\n\n{open_one.run.request_link}" if open_one.run.request_link else ""
+    alone = Say(
+        markdown=f"{said}\n\nIt runs without its approvers, within the hour. All of it: "
+        f"`openloop approvals get {approval.id}`{where}"
+    )
+    for thread in sorted({each for other in others for each in other.threads}, key=repr):
+        await tell_alone(tx, workspace, thread, alone, run_id=approval.run_id)

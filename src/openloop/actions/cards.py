@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from openloop.actions.buttons import buttons_of
+from openloop.domain.approval import ApprovalState
 from openloop.domain.ids import ApprovalId
 from openloop.domain.surface import Ask, Asked, Settle
 from openloop.storage import cards, outbox
@@ -62,6 +63,23 @@ async def put_card(
         approval_id=_key(approval, is_shared=bool(others)),
         sender=sender,
     )
+
+
+def in_doubt(approval: Approval) -> Approval:
+    """The approval of a call that may have happened, as people are asked what is true."""
+    again = [
+        f"{demand.quorum} of {', '.join(demand.approvers)}"
+        for demand in approval.demands
+        if demand.quorum > 1
+    ]
+    notes = (
+        "The answer of the other side was lost and could not be found again. "
+        "Please look, and say what is true.",
+        *([f"To try it again takes {', and '.join(again)}"] if again else []),
+    )
+    title = f"Did this happen? {approval.card.title}"
+    card = replace(approval.card, title=title, notes=notes)
+    return replace(approval, state=ApprovalState.UNKNOWN, card=card)
 
 
 async def redraw(

@@ -16,10 +16,13 @@ from openloop.domain.manifest import parse_agent, parse_workspace
 from openloop.storage import agents, groups
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openloop.domain.ids import AgentId, RevisionId
     from openloop.domain.manifest_agent import AgentManifest
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.domain.pause import Pause
+    from openloop.plugin import TellsAlone
     from openloop.storage.agents import LiveIds
     from openloop.storage.database import Transaction
 
@@ -40,9 +43,13 @@ class Governing:
 
 
 class Configuration:
-    """A small cache of parsed manifests."""
+    """A small cache of parsed manifests.
 
-    def __init__(self) -> None:
+    `alone` are the surfaces of this installation on which somebody can be told something alone.
+    """
+
+    def __init__(self, alone: Mapping[str, TellsAlone] | None = None) -> None:
+        self.alone = dict(alone or {})
         self._agents: OrderedDict[RevisionId, AgentManifest] = OrderedDict()
         self._workspaces: OrderedDict[RevisionId, WorkspaceManifest] = OrderedDict()
         self._counted: OrderedDict[
@@ -82,6 +89,11 @@ class Configuration:
         """The Workspace manifest in force."""
         revision = await agents.find_workspace_revision(tx)
         return None if revision is None else await self._workspace(tx, revision.id)
+
+    async def workspace_of_now(self, tx: Transaction) -> WorkspaceManifest | None:
+        """The same, with the members that other systems name for its groups."""
+        revision = await agents.find_workspace_revision(tx)
+        return None if revision is None else await self._counting(tx, revision.id)
 
     async def _agent(self, tx: Transaction, id: RevisionId) -> AgentManifest:
         found = self._agents.get(id)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.domain.policy import Call
+    from openloop.domain.readers import Reader
     from openloop.domain.verdict import Verdict
     from openloop.storage.database import Database, Transaction
     from openloop.storage.recorded_calls import RecordedRun
@@ -100,8 +101,9 @@ async def dry_run(
     hours: int,
     before: RunId | None,
     look_at: LookAt,
+    reader: Reader | None = None,
 ) -> DryRun:
-    """Decide the recorded calls of up to a hundred runs again, the newest first.
+    """Decide the recorded calls of up to a hundred runs that `reader` may know of again, the newest first.
 
     Raises:
         Invalid: with every problem of every file
@@ -109,7 +111,9 @@ async def dry_run(
     proposed, governing = await asyncio.to_thread(_read, files)  # a long one takes a while
     async with database.transaction(workspace) as tx:
         sides = await _sides(tx, proposed, governing)
-        runs = await recorded_calls.list_runs(tx, hours=hours, before=before, limit=RUNS)
+        runs = await recorded_calls.list_runs(
+            tx, hours=hours, before=before, limit=RUNS, reader=reader
+        )
         held = await recorded_calls.list_held(tx, [run.id for run in runs])
         calls = undecided = assumed = 0
         differing: list[DecidedAgain] = []

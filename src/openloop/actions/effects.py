@@ -9,7 +9,7 @@ import orjson
 
 from openloop.actions import asking
 from openloop.actions.calls import as_output
-from openloop.actions.cards import redraw
+from openloop.actions.cards import in_doubt, redraw
 from openloop.actions.elsewhere import note_opened
 from openloop.actions.judged import Changed
 from openloop.actions.voters import voters_of
@@ -99,10 +99,11 @@ async def begin(
             tool=approval.tool,
             hash=approval.hash,
             round=approval.round,
+            attempt=approval.attempt,
             approved_by=[
                 voter.name
                 for vote, voter in votes
-                if vote.round == approval.round and vote.decision != "deny"
+                if approval.is_asked_in(vote) and vote.decision != "deny"
             ],
             step=step.seq,
         )
@@ -129,7 +130,7 @@ def _lost_votes(approval: Approval, votes: Sequence[tuple[Vote, Voter]], *, at: 
     lost = {
         voter.name
         for vote, voter in votes
-        if vote.round == approval.round
+        if approval.is_asked_in(vote)
         and not any(approval.may_count(voter, demand, at=at) for demand in approval.demands)
     }
     if not lost:
@@ -291,14 +292,7 @@ async def mark_unknown(
     workspace = work.workspace
     async with database.transaction(workspace) as tx:
         await conversations.fence(tx, work.claim)
-        moved = await approvals.move(
-            tx,
-            approval.id,
-            before=[ApprovalState.EXECUTING],
-            after=ApprovalState.UNKNOWN,
-            reason="the answer was lost",
-        )
-        if not moved:
+        if not await approvals.next_attempt(tx, approval.id):
             return None
         tried = replace(step, input={**step.input, TRIED: True})
         await steps.rewrite(tx, workspace, tried, state=StepState.HELD, epoch=work.claim.epoch)
@@ -314,19 +308,7 @@ async def mark_unknown(
             tool=step.name,
             step=step.seq,
         )
-        unknown = replace(
-            approval,
-            state=ApprovalState.UNKNOWN,
-            card=replace(
-                approval.card,
-                title=f"Did this happen? {approval.card.title}",
-                notes=(
-                    "The answer of the other side was lost and could not be found again. "
-                    "Please look, and say what is true.",
-                ),
-            ),
-        )
-        return await asking.ask_again(tx, work, run, unknown, sender=work.claim.worker)
+        return await asking.ask_again(tx, work, run, in_doubt(approval), sender=work.claim.worker)
 
 
 async def _finish_step(tx: Transaction, step: Step, run: Run, result: ToolResult) -> None:

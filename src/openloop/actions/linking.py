@@ -16,6 +16,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from openloop.actions.fresh import refuse_old_login
 from openloop.domain.audit import actor_as_who
 from openloop.domain.errors import Conflict, Forbidden, NotFound
 from openloop.domain.ids import new_id
@@ -25,7 +26,7 @@ from openloop.storage import audit, conversations, links, logins, outbox, princi
 
 if TYPE_CHECKING:
     from openloop.domain.audit import Who
-    from openloop.domain.ids import PrincipalId, WorkspaceId
+    from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId
     from openloop.domain.principal import Principal
     from openloop.domain.surface import Inbound
     from openloop.storage.database import Database, Transaction
@@ -70,15 +71,22 @@ class Linked:
 
 
 async def begin(
-    database: Database, workspace: WorkspaceId, principal_id: PrincipalId, *, surface: str, by: Who
+    database: Database,
+    workspace: WorkspaceId,
+    principal_id: PrincipalId,
+    *,
+    surface: str,
+    by: Who,
+    login: LoginId | None = None,
 ) -> str:
-    """A code to type on the surface within ten minutes.
+    """A code to type on the surface within ten minutes; `login` is what they came by, if it is one.
 
     Raises:
-        NobodyToLink
+        NobodyToLink, LoginTooOld
     """
     code = _make_code()
     async with database.transaction(workspace) as tx:
+        await refuse_old_login(tx, login, of=principal_id)
         if (await principals.get(tx, principal_id)).kind != "person":
             raise NobodyToLink(
                 "This token is a service's: link with a token or a login of a person"

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,13 +18,22 @@ from openloop.actions import offboarding, vouching
 from openloop.domain.audit import SYSTEM, Who
 from openloop.domain.errors import NotFound
 from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId, new_id
-from openloop.domain.login import OIDC, LoginRefused, held_by_token, in_order, name_of
+from openloop.domain.login import (
+    OIDC,
+    LoginRefused,
+    held_by_token,
+    in_order,
+    is_lent,
+    name_of,
+)
 from openloop.domain.principal import Caller, Principal, Role, rights_of
 from openloop.storage import audit, logins, principals, tokens
 from openloop.storage import secrets as stored
 from openloop.storage.logins import Attempt
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from openloop.actions.configuration import Configuration
     from openloop.actions.secrets import KeyRing
     from openloop.domain.login import Vouched
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
 _SECRET_BYTES = 32
 _SHAPE = re.compile(r"([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
 VIA = "login"
+NOT_AGAIN = "Your identity provider does not say that you have just proved again who you are"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,7 @@ class OnTheWay:
     browser: str
     nonce: str
     verifier: str
+    again: bool = False
 
 
 def workspace_of(text: str) -> WorkspaceId | None:
@@ -86,15 +98,18 @@ def _hash(text: str) -> bytes:
 # --- through an identity provider ----------------------------------------------------------------
 
 
-async def set_out(database: Database, workspace: WorkspaceId, *, return_to: str) -> OnTheWay:
-    """Note that a browser is on its way to the identity provider."""
+async def set_out(
+    database: Database, workspace: WorkspaceId, *, return_to: str, again: bool = False
+) -> OnTheWay:
+    """Note that a browser is on its way to the identity provider, maybe `again` to prove who it is."""
     way = OnTheWay(
         state=_fresh(workspace),
         browser=_fresh(workspace),
         nonce=secrets.token_urlsafe(_SECRET_BYTES),
         verifier=secrets.token_urlsafe(48),
+        again=again,
     )
-    attempt = Attempt(nonce=way.nonce, verifier=way.verifier, return_to=return_to)
+    attempt = Attempt(nonce=way.nonce, verifier=way.verifier, return_to=return_to, again=again)
     async with database.transaction(workspace) as tx:
         await logins.add_attempt(
             tx,
@@ -141,15 +156,20 @@ async def log_in(
     *,
     return_to: str,
     keys: KeyRing,
+    again: bool = False,
 ) -> LoggedIn:
     """Begin a login for whoever the identity provider vouches for.
 
     An unknown subject becomes a person of its own, whose rights are those of its groups: nobody is
-    recognised by a name or an e-mail address. Whom the provider had refused is back.
+    recognised by a name or an e-mail address. Whom the provider had refused is back. Where they were
+    to prove `again` who they are, the provider has to say that they did.
 
     Raises:
-        LoginRefused: they have left, have no role here, or their address is not verified
+        LoginRefused: they have left, have no role here, their address is not verified, or they proved
+            nothing anew; every login that they have ends but for the last of these
     """
+    if again:
+        await _check_again(database, workspace, vouched)
     async with database.transaction(workspace) as tx:
         await stored.hold_off_rotation(tx)
         person = await _person(tx, workspace, vouched)
@@ -166,12 +186,23 @@ async def log_in(
                 groups=sorted(vouched.groups),
                 roles=roles,
                 return_to=return_to,
+                authed_at=vouched.authed_at,
             )
             if vouched.renewal is not None:
                 await vouching.keep(tx, workspace, begun.id, vouched.renewal, version=1, keys=keys)
             return begun
         await _refuse(tx, workspace, why=problem, subject=person.id)
     raise LoginRefused(problem)
+
+
+async def _check_again(database: Database, workspace: WorkspaceId, vouched: Vouched) -> None:
+    """Hold the answer to the `max_age` that was asked for (OpenID Connect Core 3.1.2.1, 3.1.3.7)."""
+    async with database.transaction(workspace) as tx:
+        oldest = await tx.now() - timedelta(minutes=logins.FRESH_MINUTES)
+        if vouched.authed_at is not None and vouched.authed_at > oldest:
+            return
+        await _refuse(tx, workspace, why=NOT_AGAIN, subject=None)
+    raise LoginRefused(NOT_AGAIN)
 
 
 async def _still_gone(
@@ -234,6 +265,7 @@ async def _begin(
     roles: tuple[Role, ...],
     token_id: str | None = None,
     return_to: str = "",
+    authed_at: datetime | None = None,
 ) -> LoggedIn:
     cookie, id = _fresh(workspace), LoginId(new_id())
     await logins.add(
@@ -246,6 +278,7 @@ async def _begin(
         groups=groups,
         roles=roles,
         token_id=token_id,
+        authed_at=authed_at,
     )
     who = Who(kind="principal", name=person.name, principal_id=person.id, via=VIA)
     await audit.append(
@@ -304,13 +337,13 @@ async def log_in_by_link(database: Database, secret: str) -> LoggedIn:
 
 
 async def recognise(
-    database: Database, configuration: Configuration, cookie: str, *, may_rotate: bool = True
+    database: Database, configuration: Configuration, cookie: str, *, is_request: bool = True
 ) -> Recognised | None:
     """Who a cookie is now; None where it is no live login of ours.
 
     Where the roles have changed the login gets a new secret, so that none outlives a change of
     rights. Of several requests at once one gets it; the others are served all the same. With
-    `may_rotate` false the caller has no way to tell the browser.
+    `is_request` false a stream looks again: the browser cannot be told, and nobody has come by.
     """
     workspace = workspace_of(cookie)
     if workspace is None:
@@ -324,20 +357,27 @@ async def recognise(
         )
         roles = await _roles_now(tx, configuration, person, login)
         fresh = None
-        if may_rotate and login.is_current and set(roles) != set(login.roles):
+        if is_request and login.is_current and set(roles) != set(login.roles):
             fresh = _fresh(workspace)
             if not await logins.rotate(
                 tx, login.id, before_sha256=_hash(cookie), after_sha256=_hash(fresh), roles=roles
             ):
                 fresh = None
-        await logins.touch(tx, login.id)
+        if is_request:
+            await logins.touch(tx, login.id)
     by_link = login.token_role
     caller = Caller(
         workspace=workspace,
         principal=person.id,
         name=person.name,
-        rights=rights_of(roles) if by_link is None else held_by_token(person, by_link),
+        rights=(
+            rights_of(roles)
+            if by_link is None
+            else held_by_token(person, by_link, login.token_only)
+        ),
         login_id=login.id,
+        with_lent_token=by_link is not None and is_lent(person, by_link, login.token_only),
+        is_narrowed=login.token_only is not None,
     )
     return Recognised(caller=caller, csrf=csrf_of(cookie), cookie=fresh)
 

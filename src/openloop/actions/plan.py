@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import rfc8785
 
+from openloop.actions.apply import inactive_logins
 from openloop.actions.checks import Checked, agent_of, check
 from openloop.domain.change import Plan, PlannedDocument
 from openloop.domain.differences import differences
@@ -73,6 +74,7 @@ def _workspace(checked: Checked, read: Read) -> PlannedDocument:
             revision=before.number,
             live=before.digest,
             digest=wanted,
+            inactive=inactive_logins(manifest),
         )
     return PlannedDocument(
         file=read.file.name,
@@ -86,6 +88,7 @@ def _workspace(checked: Checked, read: Read) -> PlannedDocument:
         widenings=()
         if live.manifest is None
         else workspace_widenings(live.manifest, manifest, live.agents),
+        inactive=inactive_logins(manifest),
     )
 
 

@@ -19,6 +19,7 @@ from openloop.storage import (
     memories,
     messages,
     outbox,
+    places,
     queue,
     runs,
 )
@@ -148,6 +149,8 @@ async def _take_message(
         if await runs.find_active(tx, known) is None:
             return Received(taken=Taken.IGNORED)
         inbound = replace(inbound, text=messages.STOP)
+    if inbound.is_private:
+        await places.close(tx, workspace, inbound.thread.place)
     arrived = await messages.arrive(
         tx,
         workspace,

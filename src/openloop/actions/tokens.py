@@ -12,16 +12,19 @@ import re
 import secrets
 import string
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from openloop.actions.fresh import refuse_old_login
 from openloop.domain.audit import Who
 from openloop.domain.errors import NotFound
-from openloop.domain.login import held_by_token
-from openloop.domain.principal import Caller, Role
+from openloop.domain.login import TokenOfAnother, check_token, held_by_token, is_lent
+from openloop.domain.principal import Caller, Right, Role
 from openloop.storage import audit, principals, tokens
 
 if TYPE_CHECKING:
-    from openloop.domain.ids import WorkspaceId
+    from collections.abc import Collection
+
+    from openloop.domain.ids import LoginId, WorkspaceId
     from openloop.storage.database import Database, Transaction
 
 ALPHABET = string.ascii_letters + string.digits
@@ -42,13 +45,35 @@ async def create(
     workspace: WorkspaceId,
     *,
     principal: str,
-    kind: str = "service",
+    kind: Literal["person", "service"] = "service",
     role: Role,
     name: str,
     by: Who,
     days: int = MAX_DAYS,
+    only: Collection[Right] | None = None,
+    within: Collection[Right] | None = None,
+    login: LoginId | None = None,
 ) -> str:
-    """Make a token for a principal (made as a service where it is new); the text is shown once."""
+    """Make a token for a principal (made as a service where it is new); the text is shown once.
+
+    It carries `only` these rights of its role, all where nothing is said, and never more than `within`.
+    `login` is what whoever makes it came by, if it is one.
+
+    Raises:
+        KnownByLogin, RightNotOfRole, TokenTooWide, LoginTooOld, TokenOfAnother
+    """
+    async with database.transaction(workspace) as tx:
+        await refuse_old_login(tx, login, of=by.principal_id)
+        known = await principals.find_by_name(tx, principal)
+    of = known.kind if known is not None else kind
+    check_token(principal=principal, kind=of, role=role, only=only, within=within)
+    is_own = known is not None and known.id == by.principal_id
+    if of == "person" and by.principal_id is not None and not is_own:
+        raise TokenOfAnother(
+            f"{principal!r} is a person, and nobody acts as somebody else: they make their token under a "
+            "login of their own, or whoever runs the server makes it there with `tokens create --local`"
+        )
+    listed = None if only is None else [right.value for right in Right if right in only]
     token_id, secret = _random(12), _random(43)
     body = f"ol_{role}_{token_id}_{secret}"
     async with database.directory() as tx:
@@ -69,9 +94,17 @@ async def create(
             secret_sha256=_hash(secret),
             role=role,
             days=min(days, MAX_DAYS),
+            only=listed,
         )
         await audit.append(
-            tx, workspace, "token.created", actor=by, token=token_id, role=role, principal=principal
+            tx,
+            workspace,
+            "token.created",
+            actor=by,
+            token=token_id,
+            role=role,
+            principal=principal,
+            only=listed,
         )
     return f"{body}_{_checksum(body)}"
 
@@ -83,8 +116,8 @@ def _hash(secret: str) -> bytes:
 async def authenticate(database: Database, text: str) -> Caller | None:
     """Who this token is; None for anything that is not a live token of ours.
 
-    A token gives its own role and no more: an owner's viewer token only sees. It gives a person no
-    more than their roles of now, and a deactivated one nothing whatever it says.
+    A token gives its own role and no more, or `only` a part of that: an owner's viewer token only
+    sees. It gives a person no more than their roles of now, and a deactivated one nothing whatever it says.
     """
     match = SHAPE.fullmatch(text)
     if match is None or _checksum(text.rpartition("_")[0]) != match[4]:
@@ -105,8 +138,10 @@ async def authenticate(database: Database, text: str) -> Caller | None:
         workspace=workspace,
         principal=principal.id,
         name=principal.name,
-        rights=held_by_token(principal, token.role),
+        rights=held_by_token(principal, token.role, token.only_rights),
         token_id=token.id,
+        with_lent_token=is_lent(principal, token.role, token.only_rights),
+        is_narrowed=token.only_rights is not None,
     )
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from openloop.actions.breaking import BREAK_GLASS, confirm_breaking
 from openloop.actions.buttons import hash_token
-from openloop.actions.cards import redraw
+from openloop.actions.cards import in_doubt, redraw
+from openloop.actions.fresh import needs_fresh_login, refuse_old_login
 from openloop.actions.opening import open_approval, wake_decided
 from openloop.actions.pause import refuse_if_paused
 from openloop.actions.voters import voter_of, voters_of
-from openloop.domain.approval import ApprovalState, Vote
+from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import Who, actor_as_who
 from openloop.domain.errors import (
     AlreadyDecided,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
     from openloop.actions.configuration import Configuration
     from openloop.actions.opening import Open
-    from openloop.domain.approval import Approval, Decision, Voter
-    from openloop.domain.ids import ApprovalId, ConversationId, WorkspaceId
+    from openloop.domain.approval import Approval, Decision, Vote, Voter
+    from openloop.domain.ids import ApprovalId, ConversationId, LoginId, WorkspaceId
     from openloop.domain.principal import Principal
     from openloop.domain.surface import Choice, Inbound
     from openloop.storage.database import Database, Transaction
@@ -66,14 +67,16 @@ async def vote(
     via: str,
     reason: str = "",
     seen: str | None = None,
+    login: LoginId | None = None,
 ) -> Approval:
     """Record the decision of an authenticated principal, and wake the run where it is decided.
 
     `seen` is the hash of what the person has read; without it nothing can be decided that somebody
-    has edited.
+    has edited. `login` is what they came by, if it is one.
 
     Raises:
-        NotFound, NotAnApprover, OwnRequest, OwnEdit, AlreadyDecided, Edited, Expired, Paused
+        NotFound, NotAnApprover, OwnRequest, OwnEdit, AlreadyDecided, Edited, Expired, Paused,
+        LoginTooOld
     """
     async with database.transaction(workspace) as tx:
         who = Who(kind="principal", name=by.name, principal_id=by.id, via=via)
@@ -87,6 +90,7 @@ async def vote(
             who=who,
             reason=reason,
             seen=seen,
+            login=login,
         )
 
 
@@ -101,6 +105,7 @@ async def _decide(
     who: Who,
     reason: str = "",
     seen: str | None = None,
+    login: LoginId | None = None,
 ) -> Approval:
     open_one = await open_approval(tx, configuration, approval_id)
     approval, run, governing = open_one.approval, open_one.run, open_one.governing
@@ -110,20 +115,25 @@ async def _decide(
     voter = await voter_of(tx, governing, run, approval, by, who=who)
     votes = await voters_of(tx, governing, run, approval)
     now = await tx.now()
+    if decision == "retry":
+        approval = approval.renewed(at=now)
     after = approval.decide(decision, by=voter, at=now, votes=votes)
     refuse_if_paused(governing.pause)
     _refuse_unseen(approval, seen)
+    if needs_fresh_login(approval, decision):
+        await refuse_old_login(tx, login, of=by.id)
     if run.state.is_over and decision != "happened":
         message = f"The run that asked for this is {run.state} already"
         raise AlreadyDecided(message)
-    if after is ApprovalState.PENDING:
-        if any(vote.principal_id == by.id and vote.round == approval.round for vote, _ in votes):
+    if after is approval.state:
+        if any(vote.principal_id == by.id and approval.is_asked_in(vote) for vote, _ in votes):
             message = "You have approved this already; it needs somebody else, too"
             raise AlreadyDecided(message)
         await approvals.add_vote(
             tx, workspace, approval, principal_id=by.id, decision=decision, via=who.via
         )
-        await _count(tx, workspace, open_one, [*votes, (_own(approval, by, now), voter)], who, now)
+        votes.append((approval.vote_of(voter, decision, at=now), voter))
+        await _count(tx, workspace, replace(open_one, approval=approval), votes, who, now)
         return approval
     if not await approvals.save_decision(
         tx,
@@ -133,6 +143,7 @@ async def _decide(
         by=by.id,
         at=now,
         round=approval.round,
+        attempt=approval.attempt,
         reason=reason,
     ):
         message = "Somebody else decided this first"
@@ -151,6 +162,7 @@ async def _decide(
         tool=approval.tool,
         hash=approval.hash,
         round=approval.round,
+        attempt=approval.attempt,
         solo_mode=approval.solo_mode,
         own_request=voter.is_requester,
         reason=reason,
@@ -171,8 +183,13 @@ async def _count(
     approval = open_one.approval
     counts = approval.count(votes, at=now)
     given = ", ".join(f"{c.given} of {c.demand.quorum}" for c in counts)
-    told = f"Approved by {who.name}; {given} so far"
-    await redraw(tx, workspace, approval, told, run=open_one.run, buttons=None)
+    if approval.state is ApprovalState.UNKNOWN:
+        await approvals.keep_asking(tx, approval)
+        told = f"{who.name} wants to try it again; {given} so far"
+        await redraw(tx, workspace, in_doubt(approval), told, run=open_one.run, buttons=None)
+    else:
+        told = f"Approved by {who.name}; {given} so far"
+        await redraw(tx, workspace, approval, told, run=open_one.run, buttons=None)
     await audit.append(
         tx,
         workspace,
@@ -182,13 +199,10 @@ async def _count(
         run_id=approval.run_id,
         hash=approval.hash,
         round=approval.round,
+        attempt=approval.attempt,
         given=[c.given for c in counts],
         quorums=[c.demand.quorum for c in counts],
     )
-
-
-def _own(approval: Approval, by: Principal, now: datetime) -> Vote:
-    return Vote(principal_id=by.id, decision="approve", round=approval.round, via="", voted_at=now)
 
 
 def _refuse_unseen(approval: Approval, seen: str | None) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from openloop.actions import asking
-from openloop.actions.cards import redraw
+from openloop.actions.cards import in_doubt, redraw
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import AlreadyDecided, LostClaim
@@ -154,7 +154,8 @@ async def reopen(
         run_id=run.id,
         reason=why,
     )
-    await asking.ask_again(tx, work, run, replace(approval, state=after))
+    again = in_doubt(approval) if after is ApprovalState.UNKNOWN else replace(approval, state=after)
+    await asking.ask_again(tx, work, run, again)
     await runs.set_state(tx, run.id, RunState.WAITING)
 
 
@@ -223,7 +224,7 @@ async def _escalate(
     Whoever is asked about too much already is not mentioned: they find it in the inbox.
     """
     references = [ref for _, stage in due[approval.escalated :] for ref in stage]
-    names = {name for ref in references for name in governing.workspace.members(ref)}
+    names = {name for ref in references for name in governing.workspace.voters(ref)}
     people = await cards.list_people(tx, names)
     members = asking.members_of(governing, people, references)
     further = [each for each in members if each not in approval.told]

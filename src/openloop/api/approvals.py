@@ -14,12 +14,13 @@ from openloop.actions import breaking, vote, waiting
 from openloop.api.authentication import VIA, Minting, Running, Seeing, Voting, who
 from openloop.api.kit import ApiKit, Kit
 from openloop.api.paging import STRICT_BODY, Before, Limit, Page, Text, page_of, position
+from openloop.api.reading import reader_of
 from openloop.domain.approval import Approval, ApprovalState, Decision, Parked, VoteKind
 from openloop.domain.approval import Vote as VoteRow
 from openloop.domain.ids import ApprovalId, ConversationId, PrincipalId, RunId
 from openloop.domain.surface import Actor, Card
 from openloop.domain.verdict import Demand
-from openloop.storage import approvals, principals
+from openloop.storage import approvals, principals, readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,12 +36,13 @@ Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteAnswer:
-    """What somebody said about one round of an approval: an edit begins the next."""
+    """What somebody said about one round of an approval (an edit begins the next), and one attempt."""
 
     principal_id: PrincipalId
     name: str
     decision: VoteKind
     round: int
+    attempt: int
     via: str
     voted_at: datetime
 
@@ -49,7 +51,8 @@ class VoteAnswer:
 class ApprovalAnswer:
     """A held call. `arguments` are what will run, and `hash` covers them and `preconditions`.
 
-    Every one of `demands` has to be met by votes of this `round`. `parked` says why no card asks
+    Every one of `demands` has to be met by votes of this `round` and `attempt`: to try again what may
+    have happened is decided anew. `parked` says why no card asks
     for it: it waits in the inbox.
     """
 
@@ -68,6 +71,7 @@ class ApprovalAnswer:
     demands: tuple[Demand, ...]
     may_edit: bool
     round: int
+    attempt: int
     edited_by_name: str
     escalated: int
     parked: Parked
@@ -87,6 +91,8 @@ class ApprovalAnswer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """What a person decides. `retry` and `happened` answer an approval that is `unknown`.
+
+    `retry` takes as many people as `approve` did; the answer is `unknown` until they have said so.
 
     `hash` is that of what was read; what somebody has edited cannot be decided without it.
     """
@@ -131,14 +137,17 @@ async def list_approvals(
     """The newest first; of one run, all of them."""
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
+        reader = await reader_of(kit, tx, caller)
         if run is not None:
             found = [
                 approval
-                for approval in await approvals.list_of_run(tx, run)
+                for approval in await approvals.list_of_run(tx, run, reader=reader)
                 if state in (None, approval.state)
             ]
         else:
-            found = await approvals.list_newest(tx, limit=limit, before=cursor, state=state)
+            found = await approvals.list_newest(
+                tx, limit=limit, before=cursor, state=state, reader=reader
+            )
         items = await _answers(tx, found)
     last = items[-1].id if items and run is None else None
     return page_of(items, limit=limit, last=last, as_of=as_of)
@@ -148,6 +157,7 @@ async def list_approvals(
 async def get_approval(kit: Kit, caller: Seeing, approval_id: ApprovalId) -> ApprovalAnswer:
     """One held call."""
     async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_approval(tx, await reader_of(kit, tx, caller), approval_id)
         return (await _answers(tx, [await approvals.get(tx, approval_id)]))[0]
 
 
@@ -166,6 +176,7 @@ async def vote_on_approval(
         via=VIA,
         reason=body.reason,
         seen=body.hash,
+        login=caller.login_id,
     )
     return await _answer(kit, caller, decided)
 
@@ -192,6 +203,8 @@ async def withdraw_approval(
     kit: Kit, caller: Running, approval_id: ApprovalId, body: Why
 ) -> ApprovalAnswer:
     """Take an ask back: it will never run, and its run goes on without it."""
+    async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_approval(tx, await reader_of(kit, tx, caller), approval_id)
     withdrawn = await waiting.withdraw(
         kit.database, caller.workspace, approval_id, by=who(caller), reason=body.reason
     )
@@ -204,7 +217,7 @@ async def break_glass(
 ) -> ApprovalAnswer:
     """Let an owner run a held call without its quorum, within the hour; every other owner is told.
 
-    A token only says why: the owner confirms it by a click in the thread. A login through the
+    A token only says why: the owner confirms it by a click in the thread. A fresh login through the
     identity provider is confirmation enough.
     """
     by = await _principal(kit, caller, approval_id)
@@ -224,6 +237,7 @@ async def break_glass(
 async def _principal(kit: ApiKit, caller: Caller, approval_id: ApprovalId) -> Principal:
     """The owner of the token or login; an approval that is not there is told before anything else."""
     async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_approval(tx, await reader_of(kit, tx, caller), approval_id)
         await approvals.get(tx, approval_id)
         return await principals.get(tx, caller.principal)
 
@@ -261,6 +275,7 @@ def _as_answer(
         demands=approval.demands,
         may_edit=approval.may_edit,
         round=approval.round,
+        attempt=approval.attempt,
         edited_by_name=names.get(approval.edited_by, "") if approval.edited_by else "",
         escalated=approval.escalated,
         parked=approval.parked,
@@ -270,6 +285,7 @@ def _as_answer(
                 name=names.get(given.principal_id, ""),
                 decision=given.decision,
                 round=given.round,
+                attempt=given.attempt,
                 via=given.via,
                 voted_at=given.voted_at,
             )

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from openloop.api.authentication import Auditing
 from openloop.api.kit import Kit
 from openloop.api.paging import BeforeNumber, Limit, Name, Page, page_of, position
+from openloop.api.reading import reader_of
 from openloop.domain.audit import AuditEvent
 from openloop.domain.ids import RunId
 from openloop.storage import audit
@@ -32,5 +33,8 @@ async def list_audit_events(
     """The newest events first."""
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
-        found = await audit.list_newest(tx, limit=limit, before=cursor, run_id=run, kind=kind)
+        reader = await reader_of(kit, tx, caller)
+        found = await audit.list_newest(
+            tx, limit=limit, before=cursor, run_id=run, kind=kind, reader=reader
+        )
     return page_of(found, limit=limit, last=found[-1].id if found else None, as_of=as_of)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request
 
-from openloop.actions import login, tokens
+from openloop.actions import login, tokens, voters
 from openloop.api.bodies import UNSAFE, header
 from openloop.api.cookies import LOGIN, read_cookie, set_cookie
+from openloop.api.kit import kit_of
 from openloop.api.problems import ForeignOrigin, NotAuthenticated
 from openloop.domain.audit import Who
 from openloop.domain.errors import Forbidden
@@ -81,7 +82,7 @@ async def authenticate(database: Database, configuration: Configuration, scope: 
     """
     if header(scope, b"authorization") is not None:
         return await _by_token(database, scope)
-    return (await _by_cookie(database, configuration, scope, may_rotate=False)).caller
+    return (await _by_cookie(database, configuration, scope, is_request=False)).caller
 
 
 async def _by_token(database: Database, scope: Scope) -> Caller:
@@ -96,12 +97,12 @@ async def _by_token(database: Database, scope: Scope) -> Caller:
 
 
 async def _by_cookie(
-    database: Database, configuration: Configuration, scope: Scope, *, may_rotate: bool = True
+    database: Database, configuration: Configuration, scope: Scope, *, is_request: bool = True
 ) -> Recognised:
     cookie = read_cookie(scope, LOGIN)
     if cookie is None:
         raise NotAuthenticated("Send a token as `Authorization: Bearer ol_...`, or log in")
-    found = await login.recognise(database, configuration, cookie, may_rotate=may_rotate)
+    found = await login.recognise(database, configuration, cookie, is_request=is_request)
     if found is None:
         raise NotAuthenticated("This login is over: log in again")
     return found
@@ -139,20 +140,49 @@ def _needs(right: Right) -> Callable[[Request], Awaitable[Caller]]:
     async def check(request: Request) -> Caller:
         caller = caller_of(request)
         if right not in caller.rights:
-            raise Forbidden(f"This needs the right {right.value!r}, which you do not have here")
+            raise _lacking(right)
         return caller
 
     return check
+
+
+async def _may_vote(request: Request) -> Caller:
+    """Let through whoever has the role `approver` now: cards ask for the same, and nothing else.
+
+    A mirrored group or another login may give it, of which the rights of this credential do not know.
+    """
+    caller = caller_of(request)
+    if Right.VOTE in caller.rights:
+        return caller
+    kit = kit_of(request)
+    if caller.with_lent_token or not await voters.may_vote(
+        kit.database, kit.configuration, caller.workspace, caller.principal
+    ):
+        raise _lacking(Right.VOTE)
+    return caller
+
+
+def _lacking(right: Right) -> Forbidden:
+    return Forbidden(f"This needs the right {right.value!r}, which you do not have here")
 
 
 async def _anybody(request: Request) -> Caller:
     return caller_of(request)
 
 
+async def _whole(request: Request) -> Caller:
+    """Let through whoever holds all that this credential stands for: a link to a person gives that."""
+    caller = caller_of(request)
+    if caller.is_narrowed:
+        raise Forbidden("This token carries some rights only: link with one that carries all")
+    return caller
+
+
 KnownCaller = Annotated[Caller, Depends(_anybody)]
+WholeCaller = Annotated[Caller, Depends(_whole)]
 Seeing = Annotated[Caller, Depends(_needs(Right.SEE))]
 Running = Annotated[Caller, Depends(_needs(Right.RUN))]
-Voting = Annotated[Caller, Depends(_needs(Right.VOTE))]
+Voting = Annotated[Caller, Depends(_may_vote)]
 Configuring = Annotated[Caller, Depends(_needs(Right.CONFIGURE))]
 Syncing = Annotated[Caller, Depends(_needs(Right.SYNC))]
 Auditing = Annotated[Caller, Depends(_needs(Right.AUDIT))]

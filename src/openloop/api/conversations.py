@@ -16,12 +16,13 @@ from openloop.api.idempotency import KEY
 from openloop.api.kit import Kit
 from openloop.api.messages import Sent, sent_to
 from openloop.api.paging import LARGEST, STRICT_BODY, Limit, Name, Text, position
+from openloop.api.reading import reader_of
 from openloop.domain.errors import Invalid, NotFound, Unavailable
 from openloop.domain.ids import ConversationId, RunId
 from openloop.domain.priority import PriorityName
 from openloop.domain.run import RunState
 from openloop.domain.surface import Delivery, Rejected
-from openloop.storage import agents, conversations, outbox, runs
+from openloop.storage import agents, conversations, outbox, readers, runs
 
 if TYPE_CHECKING:
     from openloop.domain.principal import Caller
@@ -104,7 +105,10 @@ async def say_to_agent(kit: Kit, caller: Running, request: Request, body: Said) 
     async with kit.database.transaction(caller.workspace) as tx:
         await agents.get_agent(tx, body.agent)
         known = await conversations.find_addressee(tx, inbound.thread)
-    if body.thread is not None and known.conversation_id is None:
+        goes_on = known.conversation_id is not None and await readers.may_read_conversation(
+            tx, await reader_of(kit, tx, caller), known.conversation_id
+        )
+    if body.thread is not None and not goes_on:
         raise NotFound(f"No conversation {body.thread!r} with {body.agent}")
     received = await kit.intake.take(inbound, caller.workspace)
     conversation = received.conversation.id if received.conversation else known.conversation_id
@@ -130,6 +134,7 @@ async def list_conversation_messages(
     """What was sent into a conversation, in order, and how its newest run stands."""
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
+        await readers.check_conversation(tx, await reader_of(kit, tx, caller), conversation_id)
         if await conversations.find(tx, conversation_id) is None:
             raise NotFound(f"No conversation {conversation_id}")
         # The run first: what it said before it ended is then in the list for sure.

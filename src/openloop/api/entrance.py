@@ -48,12 +48,17 @@ async def begin_login(
     *,
     workspace: Annotated[Name | None, Query(description="Needed where there are several.")] = None,
     return_to: Annotated[str, Query(max_length=500, description="A path to go on to.")] = "",
+    again: Annotated[
+        bool, Query(description="The person proves anew who they are: what destroys needs it.")
+    ] = False,
 ) -> Response:
     """Send the browser to the identity provider."""
     provider = _provider(kit)
     if return_to and not RETURN_TO.fullmatch(return_to):
         raise Invalid("`return_to` is a path of this installation")
-    way = await login.set_out(kit.database, await _workspace(kit, workspace), return_to=return_to)
+    way = await login.set_out(
+        kit.database, await _workspace(kit, workspace), return_to=return_to, again=again
+    )
     answer = RedirectResponse(await provider.address(way), status_code=303)
     answer.raw_headers.append(set_cookie(ON_THE_WAY, way.browser))
     return answer
@@ -111,6 +116,7 @@ async def _finish(
         workspace,
         vouched,
         return_to=attempt.return_to,
+        again=attempt.again,
         keys=kit.master_keys,
     )
 

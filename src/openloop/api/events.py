@@ -13,16 +13,20 @@ from openloop.api.authentication import Seeing, authenticate
 from openloop.api.kit import Kit
 from openloop.api.paging import parse_position, position_text
 from openloop.api.problems import NotAuthenticated
+from openloop.api.reading import reader_of
 from openloop.domain.errors import TryLater, Unavailable
 from openloop.domain.ids import RunId
-from openloop.domain.principal import Right
+from openloop.domain.readers import Shown, matter_of, shown_of
+from openloop.storage import readers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
+    from uuid import UUID
 
     from openloop.api.feed import Feed, Feeds, Happened, Listener
     from openloop.api.kit import ApiKit
-    from openloop.domain.principal import Caller
+    from openloop.domain.ids import WorkspaceId
+    from openloop.domain.readers import Reader
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"])
 
@@ -56,15 +60,23 @@ async def stream_events(
 ) -> StreamingResponse:
     """Everything that happens from a position on; whoever reconnects misses nothing.
 
-    Without the right to audit an event has neither `actor` nor `detail`.
+    What is about a conversation that you may not read is left out. Without the right to audit, and
+    of the workspace's own record, an event has neither `actor` nor `detail`.
     """
     feed = cast("Feeds", request.app.state.feeds).of(caller.workspace)
     if not feed.has_room(caller.principal):
         raise TooManyStreams("You listen often enough already: close a stream, or try again later")
-    resumed = last_event_id or after
-    begin = parse_position(resumed) if resumed else await feed.now()
-    stream = _Stream(kit, caller, request, feed, run)
-    return StreamingResponse(stream.lines(begin), media_type="text/event-stream")
+    resumed, now = last_event_id or after, await feed.now()
+    begin = parse_position(resumed) if resumed else now
+    # No database gives out a position that it has not reached: this one is of another database.
+    is_unknown = begin > now
+    async with kit.database.transaction(caller.workspace) as tx:
+        reader = await reader_of(kit, tx, caller)
+    stream = _Stream(kit, reader, caller.workspace, request, feed, run)
+    return StreamingResponse(
+        stream.lines(now if is_unknown else begin, is_unknown=is_unknown),
+        media_type="text/event-stream",
+    )
 
 
 class TooManyStreams(TryLater):
@@ -77,41 +89,55 @@ class _Stream:
     """One client's stream."""
 
     def __init__(
-        self, kit: ApiKit, caller: Caller, request: Request, feed: Feed, run: RunId | None
+        self,
+        kit: ApiKit,
+        reader: Reader,
+        workspace: WorkspaceId,
+        request: Request,
+        feed: Feed,
+        run: RunId | None,
     ) -> None:
         self._kit = kit
-        self._caller = caller
+        self._reader = reader
+        self._workspace = workspace
         self._request = request
         self._feed = feed
         self._run = run
 
-    async def lines(self, begin: tuple[int, int]) -> AsyncIterator[bytes]:
+    async def lines(
+        self, begin: tuple[int, int], *, is_unknown: bool = False
+    ) -> AsyncIterator[bytes]:
         """First what happened since `begin`, then what happens; a comment when it is quiet.
 
         The first line names the position alone: a client that never saw an event resumes there.
+        `is_unknown`: the position that the client asked for is none of this database.
         """
-        async with self._feed.listen(self._caller.principal) as listener:
-            if not self._feed.has_room(self._caller.principal, beside=1):
+        async with self._feed.listen(self._reader.principal) as listener:
+            if not self._feed.has_room(self._reader.principal, beside=1):
                 yield _error("too_many_streams", "You listen often enough already")
                 return
             yield RETRY + f"id: {position_text(begin)}\n\n".encode()
-            async for happened in self._missed(begin, listener):
-                if line := self._line(happened):
+            if is_unknown:
+                yield _error(
+                    "position_unknown",
+                    "This database has not reached the position that you know: read your lists anew",
+                )
+            async for missed in self._missed(begin, listener):
+                for line in await self._lines_of(missed):
                     yield line
             async for line in self._live(begin, listener):
                 yield line
 
-    async def _missed(self, begin: tuple[int, int], listener: Listener) -> AsyncIterator[Happened]:
+    async def _missed(
+        self, begin: tuple[int, int], listener: Listener
+    ) -> AsyncIterator[list[Happened]]:
         """What lies between the client's position and what its listener queues."""
         position = begin
         while position < listener.since:
             found = await self._feed.read(position)
-            for happened in found:
-                if happened.position > listener.since:
-                    return
-                yield happened
             if not found:
                 return
+            yield [happened for happened in found if happened.position <= listener.since]
             position = found[-1].position
 
     async def _live(self, begin: tuple[int, int], listener: Listener) -> AsyncIterator[bytes]:
@@ -120,15 +146,16 @@ class _Stream:
         checked = clock()
         while True:
             happened = await listener.next(within=pace.ping_seconds)
-            if happened is not None and happened.event.kind.startswith(OF_RIGHTS):
+            batch = [] if happened is None else [happened, *listener.queued()]
+            if any(each.event.kind.startswith(OF_RIGHTS) for each in batch):
                 checked = 0.0
             if clock() - checked >= pace.recheck_seconds:
                 if not await self._is_still_allowed():
                     yield _error("not_authenticated", "The token is not valid any more")
                     return
                 checked = clock()
-            if happened is not None:
-                if happened.position > begin and (line := self._line(happened)):
+            if batch:
+                for line in await self._lines_of([h for h in batch if h.position > begin]):
                     yield line
             elif listener.has_ended:
                 yield _error("stream_ended", "Connect again: the stream goes on where it was")
@@ -141,26 +168,44 @@ class _Stream:
             caller = await authenticate(
                 self._kit.database, self._kit.configuration, self._request.scope
             )
+            async with self._kit.database.transaction(self._workspace) as tx:
+                self._reader = await reader_of(self._kit, tx, caller)
         except (NotAuthenticated, Unavailable):
             # Where nobody can tell the client connects again, and is told then.
             return False
-        self._caller = caller
-        return Right.SEE in caller.rights
+        return self._reader.sees
 
-    def _line(self, happened: Happened) -> bytes | None:
-        event = happened.event
-        if self._run is not None and event.run_id != self._run:
+    async def _lines_of(self, batch: Iterable[Happened]) -> list[bytes]:
+        wanted = [h for h in batch if self._run is None or h.event.run_id == self._run]
+        readable = await self._readable(wanted)
+        return [line for h in wanted if (line := self._line(h, readable))]
+
+    async def _readable(self, batch: Iterable[Happened]) -> set[UUID]:
+        """What of that which not everybody may read this reader may."""
+        closed = {
+            matter for h in batch if not h.is_open and (matter := matter_of(h.event)) is not None
+        }
+        if self._reader.oversees or not closed:
+            return set()
+        async with self._kit.database.transaction(self._workspace) as tx:
+            return await readers.list_readable(tx, self._reader, closed)
+
+    def _line(self, happened: Happened, readable: set[UUID]) -> bytes | None:
+        event, matter = happened.event, matter_of(happened.event)
+        is_readable = happened.is_open or (matter is not None and matter[1] in readable)
+        shown = shown_of(self._reader, event, is_readable=is_readable)
+        if shown is Shown.NOTHING:
             return None
-        shown: dict[str, object] = {
+        told: dict[str, object] = {
             "id": event.id,
             "at": event.at,
             "kind": event.kind,
             "subject": event.subject,
             "run_id": event.run_id,
         }
-        if Right.AUDIT in self._caller.rights:
-            shown |= {"actor": event.actor, "detail": event.detail}
-        return b"id: %s\ndata: %s\n\n" % (happened.id.encode(), orjson.dumps(shown))
+        if shown is Shown.WHOLE:
+            told |= {"actor": event.actor, "detail": event.detail}
+        return b"id: %s\ndata: %s\n\n" % (happened.id.encode(), orjson.dumps(told))
 
 
 def _error(code: str, detail: str) -> bytes:

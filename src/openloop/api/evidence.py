@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from openloop.actions import erasing, sealing
 from openloop.api.authentication import Auditing, Erasing, who
 from openloop.api.kit import Kit
 from openloop.api.paging import LARGEST, STRICT_BODY, Before, Limit, Name, Page, page_of, position
+from openloop.api.reading import reader_of
 from openloop.domain.audit_chain import Entry, Finding
 from openloop.domain.audit_effects import check
-from openloop.domain.errors import NotFound
+from openloop.domain.errors import Forbidden, NotFound
 from openloop.domain.ids import RunId
+from openloop.domain.principal import Caller, Right
 from openloop.storage import checkpoints, evidence, principals, seals
 from openloop.storage.checkpoints import CheckpointRow, Destination
 
@@ -84,6 +86,15 @@ class Erasure:
     events: tuple[int, ...] = ()
 
 
+async def _all_of_it(caller: Auditing) -> Caller:
+    if Right.OVERSEE not in caller.rights:
+        message = (
+            "The export is all of the record: `openloop audit get` lists the part that you may read"
+        )
+        raise Forbidden(message)
+    return caller
+
+
 @router.get(
     "/export",
     operation_id="export_audit",
@@ -92,7 +103,7 @@ class Erasure:
 )
 async def export_audit(
     kit: Kit,
-    caller: Auditing,
+    caller: Annotated[Caller, Depends(_all_of_it)],
     *,
     after: After = 0,
     limit: Annotated[int, Query(ge=1, le=2000, description="How many lines, at most.")] = 1000,
@@ -102,6 +113,7 @@ async def export_audit(
 
     NDJSON is what `openloop audit verify` reads; CSV is for people. A page that is shorter than its
     limit is the last one for now; in NDJSON, events that were put in behind the seals come after it.
+    It is all of the record or nothing: with a part left out nobody could verify it.
     """
     async with kit.database.transaction(caller.workspace) as tx:
         found = await seals.list_entries(tx, after=after, limit=limit)
@@ -157,33 +169,43 @@ async def check_effects(
 ) -> Page[Finding]:
     """What of the effects of a page of runs the audit does not say, and the other way round.
 
-    `limit` counts runs; `items` are findings, and none where all is well.
+    `limit` counts runs; `items` are findings, and none where all is well. Of runs that you may read;
+    what belongs to none that is there is for whoever reads all of them.
     """
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
+        reader = await reader_of(kit, tx, caller)
         after = RunId(cursor) if cursor else None
-        facts = await evidence.list_facts(tx, after=after, limit=limit)
+        facts = await evidence.list_facts(tx, after=after, limit=limit, reader=reader)
         more = RunId(UUID(facts[-1].id)) if len(facts) >= limit else None
         found = [finding for run in facts for finding in check(run)]
-        found += [
-            Finding(
-                kind="effect_missing",
-                where=f"run {id}",
-                message="The audit tells of it, and the run is not there",
-            )
-            for id in await evidence.list_lost_runs(tx, after=after, until=more, limit=limit)
-        ]
-        if cursor is None:
-            found += [
-                Finding(
-                    kind="effect_unrecorded",
-                    where=f"message {op.id}",
-                    message=f"The audit does not say why this {op.op} was sent",
-                )
-                for op in await evidence.list_loose_ops(tx, limit=limit)
-            ]
+        if reader.oversees:
+            found += await _of_no_run(tx, after=after, until=more, limit=limit)
     next_cursor = str(more) if more else None
     return Page(items=tuple(found), next_cursor=next_cursor, as_of=as_of)
+
+
+async def _of_no_run(
+    tx: Transaction, *, after: RunId | None, until: RunId | None, limit: int
+) -> list[Finding]:
+    found = [
+        Finding(
+            kind="effect_missing",
+            where=f"run {id}",
+            message="The audit tells of it, and the run is not there",
+        )
+        for id in await evidence.list_lost_runs(tx, after=after, until=until, limit=limit)
+    ]
+    if after is not None:
+        return found
+    return found + [
+        Finding(
+            kind="effect_unrecorded",
+            where=f"message {op.id}",
+            message=f"The audit does not say why this {op.op} was sent",
+        )
+        for op in await evidence.list_loose_ops(tx, limit=limit)
+    ]
 
 
 @router.post("/erase", operation_id="erase_audit_texts")

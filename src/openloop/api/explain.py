@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from openloop.api.authentication import Auditing
 from openloop.api.kit import Kit
 from openloop.api.messages import Sent, sent_to
+from openloop.api.reading import reader_of
 from openloop.api.runs import NamedRun, agent_names, without_secrets
 from openloop.domain.agent import Revision
 from openloop.domain.audit_bundle import FORMAT, Proof
@@ -28,6 +29,7 @@ from openloop.storage import (
     conversations,
     explanation,
     outbox,
+    readers,
     runs,
     seals,
     steps,
@@ -129,6 +131,7 @@ class Explanation:
 async def explain_run(kit: Kit, caller: Auditing, run_id: RunId) -> Explanation:
     """One run in one self-contained, verifiable piece."""
     async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_run(tx, await reader_of(kit, tx, caller), run_id)
         for _ in range(TRIES):
             events = await seals.list_entries_of_run(tx, run_id, limit=MOST_EVENTS)
             made = await _explain(tx, caller, run_id, events)

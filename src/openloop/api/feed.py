@@ -6,22 +6,27 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import structlog
 
 from openloop.api.paging import parse_position
 from openloop.domain.errors import Unavailable
-from openloop.storage import audit
+from openloop.domain.ids import PrincipalId
+from openloop.domain.readers import Reader, matter_of
+from openloop.storage import audit, readers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from openloop.domain.audit import AuditEvent
-    from openloop.domain.ids import PrincipalId, WorkspaceId
+    from openloop.domain.ids import WorkspaceId
     from openloop.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
+MEMBER = Reader(principal=PrincipalId(UUID(int=0)), sees=True)
+"""Any full member who has asked for nothing and is asked about nothing."""
 BATCH = 200
 MOST_OF_ONE = 20
 MOST = 500
@@ -30,11 +35,15 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event and its position, as text and as numbers."""
+    """An event and its position, as text and as numbers.
+
+    `is_open`: what it is about may be read by every full member.
+    """
 
     id: str
     position: tuple[int, int]
     event: AuditEvent
+    is_open: bool = False
 
 
 class Listener:
@@ -61,6 +70,10 @@ class Listener:
     def end(self) -> None:
         """Nothing more will come."""
         self._ended.set()
+
+    def queued(self) -> list[Happened]:
+        """Whatever else is there already."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
     async def next(self, *, within: float) -> Happened | None:
         """The next event, or None where there is none within some seconds or ever again."""
@@ -102,7 +115,12 @@ class Feed:
         """The next events after a position, at most a batch."""
         async with self._database.transaction(self._workspace) as tx:
             found = await audit.list_after(tx, after, limit=BATCH)
-        return [Happened(id, parse_position(id), event) for id, event in found]
+            matters = {matter for _, event in found if (matter := matter_of(event))}
+            anybody = await readers.list_readable(tx, MEMBER, matters) if matters else set[UUID]()
+        return [
+            Happened(id, parse_position(id), event, is_open=_is_of(event, anybody))
+            for id, event in found
+        ]
 
     def has_room(self, whose: PrincipalId, *, beside: int = 0) -> bool:
         """Whether somebody may listen once more; `beside` how many of theirs are counted already."""
@@ -154,6 +172,11 @@ class Feed:
                 for listener in self._listeners:
                     listener.put(happened)
             self._position = found[-1].position
+
+
+def _is_of(event: AuditEvent, readable: set[UUID]) -> bool:
+    matter = matter_of(event)
+    return matter is not None and matter[1] in readable
 
 
 class Feeds:

@@ -17,6 +17,7 @@ from openloop.actions.three_way import ComparedDocument
 from openloop.api.authentication import Configuring, Seeing, Syncing, who
 from openloop.api.kit import Kit
 from openloop.api.paging import STRICT_BODY, Name, Page, position
+from openloop.api.reading import reader_of
 from openloop.domain.change import Plan
 from openloop.domain.ids import RunId
 from openloop.domain.principal import Right
@@ -129,7 +130,12 @@ async def plan_manifests(kit: Kit, caller: Seeing, body: Manifests) -> Plan:
 
 @router.post("/dry_run", operation_id="dry_run_manifests")
 async def dry_run_manifests(kit: Kit, caller: Seeing, body: RecordedTime) -> DryRun:
-    """Decide recorded calls again under these manifests, a page of runs at a time; no side effect."""
+    """Decide recorded calls again under these manifests, a page of runs at a time; no side effect.
+
+    Those of runs that you may read.
+    """
+    async with kit.database.transaction(caller.workspace) as tx:
+        reader = await reader_of(kit, tx, caller)
     return await dry_run.dry_run(
         kit.database,
         caller.workspace,
@@ -137,6 +143,7 @@ async def dry_run_manifests(kit: Kit, caller: Seeing, body: RecordedTime) -> Dry
         hours=body.hours,
         before=body.cursor,
         look_at=kit.look_at,
+        reader=reader,
     )
 
 

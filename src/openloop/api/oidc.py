@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
@@ -20,6 +21,7 @@ from joserfc.jwk import KeySet
 from openloop.api.oidc_settings import is_private_way
 from openloop.domain.errors import Unavailable
 from openloop.domain.login import LoginRefused, NotVouchedFor, Renewal, Vouched, VouchedAgain
+from openloop.storage.logins import FRESH_MINUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,7 @@ _SECONDS = 10.0
 _METADATA_SECONDS = 3600.0
 _KEYS_SECONDS = 600.0
 _KEYS_AGAIN_SECONDS = 30.0
+_LAST_TIME = 2**40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ class IdentityProvider:
                 code_verifier=way.verifier,
                 nonce=way.nonce,
                 response_type="code",
+                **({"max_age": FRESH_MINUTES * 60} if way.again else {}),
             )[0]
         return address
 
@@ -98,6 +102,7 @@ class IdentityProvider:
             subject=str(claims["sub"]),
             groups=_groups(claims.get(groups_claim)),
             email_verified=claims.get("email_verified") is True,
+            authed_at=_authed_at(claims.get("auth_time")),
             renewal=_renewal(token, asked_offline=endpoints.has_offline),
         )
 
@@ -263,6 +268,20 @@ def _renewal(token: Mapping[str, Any], *, asked_offline: bool) -> Renewal | None
     scope = token.get("scope")
     outlives = OFFLINE in scope.split() if isinstance(scope, str) else asked_offline
     return Renewal(secret=secret, outlives=outlives)
+
+
+def _authed_at(claim: object) -> datetime | None:
+    """When the provider says that it authenticated the person; None where it does not say.
+
+    Raises:
+        LoginRefused: it is no time
+    """
+    if claim is None:
+        return None
+    # True is a number to Python, and what is no time at all was there to be believed.
+    if not isinstance(claim, bool) and isinstance(claim, int | float) and 0 < claim < _LAST_TIME:
+        return datetime.fromtimestamp(claim, UTC)
+    raise LoginRefused("The identity provider's answer was not believed: auth_time is no time")
 
 
 def _unreachable(error: BaseException) -> Unavailable:

@@ -12,11 +12,11 @@ from openloop.actions import linking, offboarding
 from openloop.actions.apply import CONSOLE
 from openloop.actions.linking import Linked
 from openloop.actions.offboarding import Left
-from openloop.api.authentication import Configuring, KnownCaller, Minting, Seeing, who
+from openloop.api.authentication import Configuring, Minting, Seeing, WholeCaller, who
 from openloop.api.idempotency import SECRET_ANSWER
 from openloop.api.kit import Kit
 from openloop.api.paging import STRICT_BODY, Name, Page, Text, position
-from openloop.domain.errors import NotFound
+from openloop.domain.errors import Forbidden, NotFound
 from openloop.domain.principal import Principal
 from openloop.storage import groups, principals
 from openloop.storage.groups import MirroredGroup
@@ -121,19 +121,26 @@ async def list_groups(kit: Kit, caller: Seeing) -> Page[MirroredGroup]:
 
 
 @router.post("/links", operation_id="begin_link", status_code=201)
-async def begin_link(kit: Kit, caller: KnownCaller, request: Request, body: NewLink) -> LinkBegun:
+async def begin_link(kit: Kit, caller: WholeCaller, request: Request, body: NewLink) -> LinkBegun:
     """Begin to link yourself to your id on a surface."""
     request.scope[SECRET_ANSWER] = True
+    if caller.with_lent_token:  # on a surface its person may decide
+        raise Forbidden("Nobody decides with this token, so it begins no link: use one of your own")
     if body.surface not in kit.surfaces or body.surface == CONSOLE:
         raise NotFound(f"No surface {body.surface!r} on which people have ids of their own")
     code = await linking.begin(
-        kit.database, caller.workspace, caller.principal, surface=body.surface, by=who(caller)
+        kit.database,
+        caller.workspace,
+        caller.principal,
+        surface=body.surface,
+        by=who(caller),
+        login=caller.login_id,
     )
     return LinkBegun(code=code, say=f"link {code}")
 
 
 @router.post("/links/confirm", operation_id="confirm_link")
-async def confirm_link(kit: Kit, caller: KnownCaller, body: Confirmation) -> Linked:
+async def confirm_link(kit: Kit, caller: WholeCaller, body: Confirmation) -> Linked:
     """Finish with the code that was shown on the surface."""
     return await linking.confirm(
         kit.database, caller.workspace, caller.principal, body.code, by=who(caller)
@@ -141,7 +148,7 @@ async def confirm_link(kit: Kit, caller: KnownCaller, body: Confirmation) -> Lin
 
 
 @router.delete("/links/{surface}", operation_id="unlink", status_code=204)
-async def unlink(kit: Kit, caller: KnownCaller, surface: Name) -> None:
+async def unlink(kit: Kit, caller: WholeCaller, surface: Name) -> None:
     """Forget the id on a surface that you linked."""
     await linking.unlink(
         kit.database, caller.workspace, caller.principal, surface=surface, by=who(caller)

@@ -13,13 +13,23 @@ from openloop.api.authentication import Running, Seeing, who
 from openloop.api.kit import Kit
 from openloop.api.messages import Sent, sent_to
 from openloop.api.paging import Before, Limit, Name, Page, page_of, position
+from openloop.api.reading import reader_of
 from openloop.domain.approval import ApprovalState
 from openloop.domain.ids import ApprovalId, ConversationId, RunId
 from openloop.domain.pause import Pause
 from openloop.domain.run import Run, RunState
 from openloop.domain.step import Step
 from openloop.domain.surface import Thread
-from openloop.storage import agents, approvals, conversations, opened, outbox, runs, steps
+from openloop.storage import (
+    agents,
+    approvals,
+    conversations,
+    opened,
+    outbox,
+    readers,
+    runs,
+    steps,
+)
 
 if TYPE_CHECKING:
     from openloop.storage.database import Transaction
@@ -91,7 +101,12 @@ async def list_runs(
         as_of = await position(tx)
         of_agent = None if agent is None else (await agents.get_agent(tx, agent)).id
         found = await runs.list_newest(
-            tx, limit=limit, before=cursor, state=state, agent_id=of_agent
+            tx,
+            limit=limit,
+            before=cursor,
+            state=state,
+            agent_id=of_agent,
+            reader=await reader_of(kit, tx, caller),
         )
         names = await agent_names(tx)
     items = [_named(run, names.get(str(run.agent_id), "")) for run in found]
@@ -102,6 +117,7 @@ async def list_runs(
 async def get_run(kit: Kit, caller: Seeing, run_id: RunId) -> RunDetail:
     """One run, with its approvals and what it sent."""
     async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_run(tx, await reader_of(kit, tx, caller), run_id)
         run = await runs.get(tx, run_id)
         names = await agent_names(tx)
         asked = await approvals.list_of_run(tx, run_id)
@@ -141,6 +157,7 @@ async def list_run_steps(kit: Kit, caller: Seeing, run_id: RunId) -> Page[Step]:
     """The journal of a run, in order and whole."""
     async with kit.database.transaction(caller.workspace) as tx:
         as_of = await position(tx)
+        await readers.check_run(tx, await reader_of(kit, tx, caller), run_id)
         await runs.get(tx, run_id)
         found = await steps.list_of(tx, run_id)
     return Page(items=tuple(without_secrets(step) for step in found), next_cursor=None, as_of=as_of)
@@ -149,6 +166,8 @@ async def list_run_steps(kit: Kit, caller: Seeing, run_id: RunId) -> Page[Step]:
 @router.post("/{run_id}/cancel", operation_id="cancel_run", status_code=202)
 async def cancel_run(kit: Kit, caller: Running, run_id: RunId) -> NamedRun:
     """Ask a run to stop at its next step."""
+    async with kit.database.transaction(caller.workspace) as tx:
+        await readers.check_run(tx, await reader_of(kit, tx, caller), run_id)
     run = await cancel.cancel(kit.database, caller.workspace, run_id, by=who(caller))
     async with kit.database.transaction(caller.workspace) as tx:
         names = await agent_names(tx)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from fastapi import APIRouter, Request
 from pydantic import Strict
 
@@ -16,7 +16,7 @@ from openloop.api.idempotency import SECRET_ANSWER
 from openloop.api.kit import Kit
 from openloop.api.paging import STRICT_BODY, Name, Page, position
 from openloop.domain.ids import PrincipalId
-from openloop.domain.principal import Role
+from openloop.domain.principal import Right, Role
 from openloop.storage import principals
 from openloop.storage import tokens as token_rows
 
@@ -25,13 +25,14 @@ router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenAnswer:
-    """A token, but for its text, which nobody has."""
+    """A token, but for its text, which nobody has. With `only` it carries no other right of its role."""
 
     id: str
     name: str
     principal_id: PrincipalId
     principal: str
     role: Role
+    only: tuple[Right, ...] | None
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None
@@ -40,7 +41,10 @@ class TokenAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewToken:
-    """What to make. `principal` is a person of the workspace, or a service, made where it is new."""
+    """What to make. `principal` is a person of the workspace, or a service, made where it is new.
+
+    With `only` it carries these rights of its role, else all of them.
+    """
 
     __pydantic_config__ = STRICT_BODY
 
@@ -48,6 +52,7 @@ class NewToken:
     role: Role
     name: Name
     days: Annotated[int, Strict(), Ge(1), Le(tokens.MAX_DAYS)] = tokens.MAX_DAYS
+    only: Annotated[tuple[Right, ...], Len(1, len(Right))] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,7 @@ async def list_tokens(kit: Kit, caller: Minting) -> Page[TokenAnswer]:
             principal_id=token.principal_id,
             principal=names[token.principal_id],
             role=token.role,
+            only=token.only_rights,
             created_at=token.created_at,
             expires_at=token.expires_at,
             last_used_at=token.last_used_at,
@@ -87,7 +93,10 @@ async def list_tokens(kit: Kit, caller: Minting) -> Page[TokenAnswer]:
 
 @router.post("", operation_id="create_token", status_code=201)
 async def create_token(kit: Kit, caller: Minting, request: Request, body: NewToken) -> MintedToken:
-    """Make a token. Its text is in this answer and nowhere else, so a repeat is not answered."""
+    """Make a token. Its text is in this answer and nowhere else, so a repeat is not answered.
+
+    A token that carries `only` some rights makes none that carries others.
+    """
     request.scope[SECRET_ANSWER] = True
     text = await tokens.create(
         kit.database,
@@ -97,6 +106,9 @@ async def create_token(kit: Kit, caller: Minting, request: Request, body: NewTok
         name=body.name,
         by=who(caller),
         days=body.days,
+        only=body.only,
+        within=caller.rights if caller.is_narrowed else None,
+        login=caller.login_id,
     )
     return MintedToken(id=text.split("_")[2], token=text)
 

@@ -38,7 +38,7 @@ APPROVALS = (
     field("RUN", "run_id", wide=True),
 )
 A_VOTE_IS_A_PERSONS: Final = (
-    "A vote is a person's, so the token has to be one's own: "
+    "A vote is a person's who has the role approver, and the token has to be their own: "
     "openloop tokens create --local --keep --role operator --principal NAME"
 )
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; it is recorded.")
@@ -88,7 +88,7 @@ def get(
         APPROVALS,
         output=output,
         name=lambda approval: f"approval/{approval['id']}",
-        nothing="Nothing is waiting for anybody.",
+        nothing="Nothing that you may read is waiting for anybody.",
     )
 
 
@@ -266,7 +266,11 @@ def _demand(demand: Json) -> str:
 
 def _given(approval: Json) -> list[str]:
     """The votes that are for what would run now."""
-    now = (each for each in approval["votes"] if each["round"] == approval["round"])
+    now = [
+        each
+        for each in approval["votes"]
+        if (each["round"], each["attempt"]) == (approval["round"], approval["attempt"])
+    ]
     return [f"{each['name']}: {each['decision']}" for each in now]
 
 

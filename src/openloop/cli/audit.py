@@ -55,7 +55,7 @@ def get(run: str | None, kind: str | None, cursor: str | None, limit: int, outpu
         EVENTS,
         output=output,
         name=lambda event: f"audit/{event['id']}",
-        nothing="No such event is on record.",
+        nothing="No such event is on record that you may read.",
     )
 
 

@@ -14,10 +14,12 @@ from openloop.cli.setup.dotenv import write_private
 from openloop.domain.audit import Who
 from openloop.domain.errors import NotFound
 from openloop.domain.pause import PauseScope
-from openloop.domain.principal import Role
+from openloop.domain.principal import Right, Role
 from openloop.storage import agents
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from openloop.domain.ids import WorkspaceId
     from openloop.settings import Settings
 
@@ -35,12 +37,27 @@ async def _migrate(loaded: Settings) -> list[str]:
         return await migrated(dsn)
 
 
-def create_token(*, role: str, name: str, principal: str, days: int, keep: bool) -> str:
+def create_token(
+    *,
+    role: str,
+    only: Sequence[str] | None,
+    name: str,
+    principal: str,
+    days: int,
+    keep: bool,
+) -> str:
     """Make a token in this installation's workspace; `keep` leaves it for the command line."""
     loaded = settings.load()
     with explained():
         text = asyncio.run(
-            _create_token(loaded, role=Role(role), name=name, principal=principal, days=days)
+            _create_token(
+                loaded,
+                role=Role(role),
+                only=None if only is None else tuple(map(Right, only)),
+                name=name,
+                principal=principal,
+                days=days,
+            )
         )
     if keep:
         loaded.home.mkdir(parents=True, exist_ok=True)
@@ -49,7 +66,13 @@ def create_token(*, role: str, name: str, principal: str, days: int, keep: bool)
 
 
 async def _create_token(
-    loaded: Settings, *, role: Role, name: str, principal: str, days: int
+    loaded: Settings,
+    *,
+    role: Role,
+    only: Collection[Right] | None,
+    name: str,
+    principal: str,
+    days: int,
 ) -> str:
     async with app.build(loaded, pool_size=2) as application:
         return await tokens.create(
@@ -60,6 +83,7 @@ async def _create_token(
             name=name,
             by=HERE,
             days=days,
+            only=only,
         )
 
 

@@ -52,7 +52,7 @@ def _show(words: str | None, cursor: str | None, limit: int, output: Format) -> 
         MEMORIES,
         output=output,
         name=lambda each: f"memory/{each['id']}",
-        nothing="Nothing of the kind is remembered.",
+        nothing="Nothing of the kind is remembered that you may read.",
     )
 
 

@@ -80,7 +80,7 @@ def get(
         RUNS,
         output=output,
         name=lambda run: f"run/{run['id']}",
-        nothing="There is no run: mention an agent, or talk to one with openloop chat AGENT",
+        nothing="No run that you may read: mention an agent, or talk to one with openloop chat AGENT",
     )
 
 

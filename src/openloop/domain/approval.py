@@ -1,7 +1,7 @@
 """Approvals: a held call, who may decide it, and what a decision makes of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -50,12 +50,14 @@ AFTER: dict[tuple[ApprovalState, Decision], ApprovalState] = {
 class Voter:
     """A principal, and what is true of them now.
 
-    `references` are those of the approval's demands (`@maintainers`) that mean this person.
+    `references` are those of the approval's demands (`@maintainers`) that mean this person. To be
+    named is not enough: the role `approver` makes a vote of what they say, on every surface.
     """
 
     principal_id: PrincipalId
     name: str
     references: frozenset[str]
+    is_approver: bool
     is_active: bool = True
     is_requester: bool = False
     is_owner: bool = False
@@ -63,11 +65,12 @@ class Voter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What somebody said about one round of an approval: an edit begins the next."""
+    """What somebody said about one round of an approval (an edit begins the next), and one attempt."""
 
     principal_id: PrincipalId
     decision: VoteKind
     round: int
+    attempt: int = 1
     via: str
     voted_at: datetime
 
@@ -89,7 +92,8 @@ class Count:
 class Approval:
     """A held tool call. `arguments` are the canonical bytes that were shown and that will run.
 
-    `round` counts the versions of the bytes: a vote is for one of them. `parked` says why nobody was
+    `round` counts the versions of the bytes, and `attempt` how often people are asked to let them run:
+    a lost answer begins the next. A vote is for one of each, and carries over to no other. `parked` says why nobody was
     asked by a card; the call waits in the inbox. `card_id` names the card it shares with others.
     """
 
@@ -112,6 +116,7 @@ class Approval:
     asked_at: datetime
     expires_at: datetime
     round: int = 1
+    attempt: int = 1
     edited_by: PrincipalId | None = None
     escalated: int = 0
     parked: Parked = ""
@@ -137,6 +142,7 @@ class Approval:
         """True where a vote of this person counts for a demand at this time."""
         return (
             voter.is_active
+            and voter.is_approver
             and voter.principal_id != self.edited_by
             and (not voter.is_requester or self.solo_mode or not demand.not_requester)
             and not voter.references.isdisjoint(self.approvers_of(demand, at=at))
@@ -166,12 +172,22 @@ class Approval:
         later = [at for at, _ in self.escalations()[self.escalated :]]
         return min((*later, self.expires_at))
 
+    def is_asked_in(self, vote: Vote) -> bool:
+        """True where a vote is about these bytes, and this attempt to let them run."""
+        return (vote.round, vote.attempt) == (self.round, self.attempt)
+
+    def renewed(self, *, at: datetime) -> "Approval":
+        """The same, for somebody who wants it tried again: what was said too long ago is void."""
+        if self.state is ApprovalState.UNKNOWN and at >= self.expires_at:
+            return replace(self, attempt=self.attempt + 1)
+        return self
+
     def count(self, votes: Iterable[tuple[Vote, Voter]], *, at: datetime) -> tuple[Count, ...]:
-        """How many different people approve this very round, demand by demand, as things are now."""
+        """How many different people let this very attempt run, demand by demand, as things are now."""
         approving = [
             voter
             for vote, voter in votes
-            if vote.decision in ("approve", "retry") and vote.round == self.round
+            if vote.decision in ("approve", "retry") and self.is_asked_in(vote)
         ]
         return tuple(
             Count(
@@ -186,7 +202,7 @@ class Approval:
         given = list(votes)
         broken = any(
             vote.decision == "break_glass"
-            and vote.round == self.round
+            and self.is_asked_in(vote)
             and at < vote.voted_at + timedelta(hours=GLASS_HOURS)
             and voter.is_active
             and voter.is_owner
@@ -208,6 +224,9 @@ class Approval:
         ]
         if not (by.is_active and named):
             message = f"Only {', '.join(self.approvers)} may decide this"
+            raise NotAnApprover(message)
+        if not by.is_approver:
+            message = "You are named to decide this, and do not have the role 'approver'"
             raise NotAnApprover(message)
         if by.principal_id == self.edited_by:
             message = "You edited this last, so somebody else has to decide it"
@@ -240,7 +259,8 @@ class Approval:
         """The state after this person's decision, beside the votes that were given before.
 
         Order of the checks: who, then whether it is still open; a stranger learns nothing about
-        the state of an approval. One person who denies is enough.
+        the state of an approval. One person who denies is enough, and one who knows that it happened.
+        To let it run, for the first time or again, takes everybody who is demanded.
 
         Raises:
             NotAnApprover, OwnRequest, OwnEdit, AlreadyDecided, Expired
@@ -252,14 +272,18 @@ class Approval:
             raise AlreadyDecided(message)
         if self.state is ApprovalState.PENDING:
             self.check_open(at=at)
-        if decision != "approve":
+        if decision not in ("approve", "retry"):
             return after
-        own = Vote(
+        own = self.vote_of(by, decision, at=at)
+        return after if self.is_carried((*votes, (own, by)), at=at) else self.state
+
+    def vote_of(self, by: Voter, decision: Decision, *, at: datetime) -> Vote:
+        """What this person says now, about what they are asked."""
+        return Vote(
             principal_id=by.principal_id,
-            decision="approve",
+            decision=decision,
             round=self.round,
+            attempt=self.attempt,
             via="",
             voted_at=at,
         )
-        carried = self.is_carried((*votes, (own, by)), at=at)
-        return after if carried else ApprovalState.PENDING

@@ -70,13 +70,16 @@ def _decisions(bundle: Json, events: list[Json]) -> Iterator[Finding]:
 
 def _votes(approvals: list[Json], events: list[Json]) -> Iterator[Finding]:
     heard = {
-        (event["subject"], event["actor"].get("principal_id"), decision)
+        (event["subject"], event["actor"].get("principal_id"), decision, attempt)
         for event in events
         for decision in VOTES.get(event["kind"], ())
+        for attempt in (event["detail"].get("attempt"),)
     }
     for approval in approvals:
         for vote in approval["votes"]:
-            if (approval["id"], vote["principal_id"], vote["decision"]) not in heard:
+            said = (approval["id"], vote["principal_id"], vote["decision"])
+            # Events of earlier versions do not say which attempt they are about.
+            if heard.isdisjoint({(*said, vote.get("attempt", 1)), (*said, None)}):
                 yield _wrong(
                     f"approval {approval['id']}", "The audit does not know of a vote on it"
                 )

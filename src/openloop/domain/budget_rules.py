@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openloop.domain.manifest_budget import Allowance
+from openloop.domain.manifest_rules import role_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,9 @@ def reference_findings(
         if not workspace.members(reference):
             message = f"{reference!r} is neither a person nor a group of this workspace"
             yield "name_unresolved", (*_BUDGET, "extension", "approvers", index), message
+        else:
+            path = (*_BUDGET, "extension", "approvers", index)
+            yield from role_findings(path, reference, workspace)
 
 
 def _unreachable(

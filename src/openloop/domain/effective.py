@@ -71,7 +71,7 @@ def _given(agent: AgentManifest, governed_by: WorkspaceManifest) -> Iterator[Eff
     for reference in agent.spec.approvals.approvers:
         yield EffectiveValue(
             path=format_keys(("spec", "approvals", "approvers", reference)),
-            value=sorted(governed_by.members(reference)),
+            value=sorted(governed_by.voters(reference)),
             origin="workspace",
         )
     yield EffectiveValue(path="solo_mode", value=governed_by.spec.solo_mode, origin="workspace")

@@ -165,7 +165,7 @@ def _typed(call: Call, manifest: AgentManifest) -> str:
 def _asked(
     demand: Demand, governed_by: WorkspaceManifest, agent: Source, workspace: Source
 ) -> Asked:
-    people = {name for each in demand.approvers for name in governed_by.members(each)}
+    people = {name for each in demand.approvers for name in governed_by.voters(each)}
     bars_requester = demand.not_requester and not governed_by.spec.solo_mode
     return Asked(
         demand=replace(demand, not_requester=bars_requester),

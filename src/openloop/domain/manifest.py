@@ -257,7 +257,8 @@ def _reference_findings(
         if not people:
             message = f"{reference!r} is neither a person nor a group of the workspace {given!r}"
             yield "name_unresolved", path, message
-        elif on_slack and not any(workspace.spec.people[name].slack for name in people):
+        yield from manifest_rules.role_findings(path, reference, workspace)
+        if people and on_slack and not any(workspace.spec.people[name].slack for name in people):
             message = f"{reference!r} stands for nobody with a Slack id: add people.NAME.slack"
             yield "approver_unreachable", path, message
     rules = ("spec", "approvals", "rules")

@@ -33,6 +33,10 @@ class Login:
         Mapping[Label, Annotated[tuple[GrantedRole, ...], Len(1, 5), Distinct]], Few
     ] = field(default_factory=dict[str, tuple[GrantedRole, ...]])
 
+    def gives(self, role: GrantedRole) -> bool:
+        """True where membership in some group gives this role."""
+        return any(role in roles for roles in self.roles.values())
+
     def granted(self, groups: frozenset[str]) -> frozenset[str]:
         """The roles that membership in these groups gives."""
         return frozenset(

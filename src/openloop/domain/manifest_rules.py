@@ -52,6 +52,16 @@ def rule_findings(path: Path, rules: Sequence[HoldRule]) -> Iterator[Finding]:
                 yield "manifest_invalid_value", where, message
 
 
+def role_findings(path: Path, reference: str, workspace: WorkspaceManifest) -> Iterator[Finding]:
+    """People who are named to decide, none of whom has the role for it."""
+    if workspace.members(reference) and not workspace.voters(reference):
+        message = (
+            f"{reference!r} stands for nobody with the role 'approver': "
+            "add them to spec.roles.approver of the Workspace"
+        )
+        yield "approver_without_role", path, message
+
+
 def quorum_findings(
     path: Path, rules: Sequence[HoldRule], workspace: WorkspaceManifest
 ) -> Iterator[Finding]:
@@ -68,7 +78,9 @@ def quorum_findings(
             if not workspace.members(reference):
                 message = f"{reference!r} is neither a person nor a group of this workspace"
                 yield "name_unresolved", (*where, *at), message
-        people = {name for _, reference in named for name in workspace.members(reference)}
+            else:
+                yield from role_findings((*where, *at), reference, workspace)
+        people = {name for _, reference in named for name in workspace.voters(reference)}
         if people and rule.quorum > len(people):
             message = f"{rule.quorum} have to agree, and only {len(people)} may vote"
             yield "quorum_unreachable", (*where, "quorum"), message

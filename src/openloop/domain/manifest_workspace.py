@@ -146,7 +146,7 @@ class WorkspaceLimits:
 class WorkspaceSpec:
     """Everything that the agents of a workspace share.
 
-    `roles` are the rights in the control plane; an agent's manifest names its approvers itself.
+    `roles` say what people may do at all; which approvers decide what, an agent's manifest says.
     """
 
     people: Annotated[Mapping[Slug, Person], Len(1, MAX_PEOPLE)]
@@ -177,18 +177,43 @@ class WorkspaceManifest:
         names = _reachable(self.spec, reference.removeprefix("@"))
         return frozenset(names & self.spec.people.keys())
 
+    def references_to(self, name: str) -> frozenset[str]:
+        """Every `@person` and `@group` that stands for this person, among others."""
+        groups = (f"@{group}" for group in self.spec.groups)
+        return frozenset(each for each in (f"@{name}", *groups) if name in self.members(each))
+
+    @property
+    def approvers(self) -> frozenset[str]:
+        """Everybody whom the list of the role `approver` means, by name."""
+        references = self.spec.roles.get("approver", ())
+        return frozenset(name for each in references for name in self.members(each))
+
+    def voters(self, reference: str) -> frozenset[str]:
+        """Those of its members who may vote: they have the role `approver`, or may by a login."""
+        members = self.members(reference)
+        return members if self.spec.access.login.gives("approver") else members & self.approvers
+
     @property
     def has_owners(self) -> bool:
         """True where somebody is an owner, by the list or by the groups of their login."""
         listed = any(self.members(each) for each in self.spec.roles.get("owner", ()))
-        return listed or any("owner" in roles for roles in self.spec.access.login.roles.values())
+        return listed or self.spec.access.login.gives("owner")
 
     def links_of(self, name: str | None) -> dict[str, str]:
-        """A person's ids at services, by the name of the service; # stands before a number."""
+        """A person's ids at services, by the name of the service; # stands before a number.
+
+        A login is none: it can pass to somebody else, and they would get this person's rights.
+        """
         person = self.spec.people.get(name or "")
-        if person is None or person.github is None:
+        if person is None or not isinstance(person.github, int):
             return {}
-        return {"github": f"#{person.github}" if isinstance(person.github, int) else person.github}
+        return {"github": f"#{person.github}"}
+
+    @property
+    def named_by_login(self) -> tuple[str, ...]:
+        """Everybody who has a login on GitHub here, and no number."""
+        people = self.spec.people.items()
+        return tuple(name for name, person in people if isinstance(person.github, str))
 
 
 def _reachable(spec: WorkspaceSpec, name: str) -> set[str]:

@@ -22,6 +22,7 @@ class Right(StrEnum):
     """What an API call needs."""
 
     SEE = "see"
+    OVERSEE = "oversee"
     RUN = "run"
     VOTE = "vote"
     CONFIGURE = "configure"
@@ -35,10 +36,12 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.SEE}),
     Role.OPERATOR: frozenset({Right.SEE, Right.RUN}),
     Role.APPROVER: frozenset({Right.SEE, Right.VOTE, Right.AUDIT}),
-    Role.ADMIN: frozenset({Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.SYNC}),
+    Role.ADMIN: frozenset(
+        {Right.SEE, Right.OVERSEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.SYNC}
+    ),
     Role.OWNER: frozenset(
-        {Right.SEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS, Right.SYNC}
-        | {Right.ERASE}
+        {Right.SEE, Right.OVERSEE, Right.RUN, Right.CONFIGURE, Right.AUDIT, Right.TOKENS}
+        | {Right.SYNC, Right.ERASE}
     ),
     # Of a service that applies a repository: what would widen rights it can only propose.
     Role.SYNC: frozenset({Right.SEE, Right.SYNC}),
@@ -63,7 +66,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes an API call, as the token or the login says and the live roles allow."""
+    """Who makes an API call, as the token or the login says and the live roles allow.
+
+    Nobody votes `with_lent_token`, such as a dashboard's, whatever its person may do in other ways.
+    A token that `is_narrowed` carries some rights of its role only, and so does all that it makes.
+    """
 
     workspace: WorkspaceId
     principal: PrincipalId
@@ -71,3 +78,5 @@ class Caller:
     rights: frozenset[Right]
     token_id: str = ""
     login_id: LoginId | None = None
+    with_lent_token: bool = False
+    is_narrowed: bool = False

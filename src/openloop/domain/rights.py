@@ -139,7 +139,10 @@ def _not_for_everybody(
     for requester in facts.requesters:
         person = requester.links.get(service)
         if person is None:
-            reason = f"{requester.name} is not linked to {service}: add people.NAME.{service}"
+            reason = (
+                f"{requester.name} is not linked to {service}: people.NAME.{service} has to be the "
+                "number of their account, which no login is"
+            )
             return Deny(rule=rule, reason=reason)
         wanted = Answered(
             service=service, person=person, resource=(resource or "").lower(), access=access

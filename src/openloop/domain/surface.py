@@ -123,6 +123,7 @@ class Inbound:
     `from_anybody`: everybody in the world could have said it, so that nothing answers it before a
     worker has asked the platform what they may. With `wanted_as` it is taken only where the agent's
     manifest lists that word. `build` comes with the kind `build_failed` and is no message of anybody.
+    `is_private`: the delivery itself says that not every full member can read in its place.
     """
 
     delivery_key: str
@@ -142,6 +143,7 @@ class Inbound:
     from_anybody: bool = False
     wanted_as: str = ""
     build: FailedBuild | None = None
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

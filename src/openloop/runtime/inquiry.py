@@ -25,8 +25,8 @@ from openloop.domain.facts import (
     target_of,
 )
 from openloop.domain.policy import BUILTIN, Call, Hold
-from openloop.runtime import gate, people
-from openloop.storage import requesters
+from openloop.runtime import gate, people, readership
+from openloop.storage import places, requesters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from openloop.domain.manifest_workspace import WorkspaceManifest
     from openloop.domain.model import ToolCall
     from openloop.domain.run import Run
-    from openloop.domain.surface import PersonKind
+    from openloop.domain.surface import PersonKind, Place
     from openloop.domain.tool import Arguments
     from openloop.plugin import Surface
     from openloop.runtime.kit import Kit
@@ -110,8 +110,12 @@ async def _gather(
     assert work.governing is not None  # noqa: S101  # read together with the run
     if not outside or surface is None:
         return facts
+    place = work.conversation.thread.place
+    open_to = await _open_to(surface, place, facts)
     async with kit.database.transaction(work.workspace) as tx:
         asked = await requesters.ask_asked(tx, run.id)
+        if not open_to.later:
+            await places.note(tx, work.workspace, place, open_to.value)
     facts = await _with_requesters(surface, work, await asked.all(), facts)
     facts = await _with_answers(kit, work.governing, outside, facts)
     return await _with_audiences(kit, outside, facts)
@@ -132,6 +136,13 @@ async def _with_place(kit: Kit, work: Work, facts: RunFacts) -> RunFacts:
         return replace(facts, is_certain=False)
     said = await _ask(surface.audience(work.conversation.thread.place))
     return replace(facts, place=said.value, is_certain=facts.is_certain and not said.later)
+
+
+async def _open_to(surface: Surface, place: Place, facts: RunFacts) -> Said[PlaceClass]:
+    """Who of us can read in the place: it is kept, and decides who reads the run through the API."""
+    if facts.place is None:
+        return Said(value=None, later=not facts.is_certain)
+    return await _ask(readership.open_to(surface, place, facts.place))
 
 
 # --- requesters ----------------------------------------------------------------------------------

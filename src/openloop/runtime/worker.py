@@ -19,6 +19,7 @@ from openloop.runtime.choosing import Choosing
 from openloop.runtime.landing import fail
 from openloop.runtime.mirror import Mirror
 from openloop.runtime.queue import Queue
+from openloop.runtime.readership import Readership
 from openloop.runtime.slots import Slots
 from openloop.runtime.sweep import Sweep
 from openloop.storage import conversations
@@ -59,10 +60,12 @@ class Worker:
         """Work until cancelled or `stop`; claims that are held then are handed over."""
         sweep = Sweep(self._kit.database, self._kit.configuration, self.wake)
         mirror = Mirror(self._kit.database, self._kit.surfaces)
+        readership = Readership(self._kit.database, self._kit.surfaces)
         background = [
             asyncio.create_task(sweep.run(), name="sweep"),
             asyncio.create_task(keep_doing("leases", self._renew, RENEW_SECONDS), name="leases"),
             asyncio.create_task(mirror.run(), name="mirror"),
+            asyncio.create_task(readership.run(), name="readership"),
             asyncio.create_task(Choosing(self._kit).run(), name="choices"),
         ]
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from openloop.domain.approval import Approval, ApprovalState, Vote
 from openloop.domain.errors import NotFound
 from openloop.domain.ids import ApprovalId, PrincipalId
-from openloop.storage import rows
+from openloop.storage import readers, rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from openloop.domain.approval import Parked, VoteKind
     from openloop.domain.ids import AgentId, RunId, WorkspaceId
+    from openloop.domain.readers import Reader
     from openloop.storage.database import Transaction
 
 EXPIRES_HOURS = 72
 """How long a call might wait that was held before rows said so."""
 _COLUMNS = """id, run_id, step_seq, conversation_id, tool, permission, arguments, preconditions, hash,
     card, requested_by, demands, may_edit, solo_mode, rule, state, asked_at, expires_at, round,
-    edited_by, escalated, parked, card_id, told, decided_by, decided_at, reason, result"""
+    attempt, edited_by, escalated, parked, card_id, told, decided_by, decided_at, reason, result"""
 _SELECT = f"SELECT {_COLUMNS} FROM approvals "  # noqa: S608  # a constant column list
+_READABLE = readers.of_run("approvals.run_id", "approvals.conversation_id")
 
 
 async def add(
@@ -98,26 +100,42 @@ async def find_by_token(tx: Transaction, token_sha256: bytes) -> Approval | None
     )
 
 
-async def list_of_run(tx: Transaction, run_id: RunId) -> list[Approval]:
-    """The approvals of a run, in the order of their steps; what was asked anew comes later."""
+async def list_of_run(
+    tx: Transaction, run_id: RunId, *, reader: Reader | None = None
+) -> list[Approval]:
+    """The approvals of a run, in the order of their steps; what was asked anew comes later.
+
+    None where `reader` may not know of the run.
+    """
     return await tx.all(
-        Approval, _SELECT + "WHERE run_id = %(id)s ORDER BY step_seq, id", {"id": run_id}
+        Approval,
+        _SELECT
+        + "WHERE run_id = %(id)s"
+        + readers.only(reader, _READABLE)
+        + " ORDER BY step_seq, id",
+        {"id": run_id, **readers.parameters(reader)},
     )
 
 
 async def list_newest(
-    tx: Transaction, *, limit: int, before: UUID | None = None, state: str | None = None
+    tx: Transaction,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    state: str | None = None,
+    reader: Reader | None = None,
 ) -> list[Approval]:
-    """The newest asks first."""
+    """The newest asks first, of those that `reader` may know of."""
     return await tx.all(
         Approval,
         _SELECT
         + """
         WHERE (%(before)s::uuid IS NULL OR id < %(before)s)
           AND (%(state)s::text IS NULL OR state = %(state)s)
-        ORDER BY id DESC LIMIT %(limit)s
-        """,
-        {"before": before, "state": state, "limit": limit},
+        """
+        + readers.only(reader, _READABLE)
+        + " ORDER BY id DESC LIMIT %(limit)s",
+        {"before": before, "state": state, "limit": limit, **readers.parameters(reader)},
     )
 
 
@@ -130,17 +148,18 @@ async def add_vote(
     decision: VoteKind,
     via: str,
 ) -> None:
-    """Record who voted what in this round; a second vote of the same person is the same vote."""
+    """Record who voted what in this attempt; a second vote of the same person is the same vote."""
     await tx.send(
         """
-        INSERT INTO votes (workspace_id, approval_id, round, principal_id, decision, via)
-        VALUES (%(workspace)s, %(id)s, %(round)s, %(principal_id)s, %(decision)s, %(via)s)
+        INSERT INTO votes (workspace_id, approval_id, round, attempt, principal_id, decision, via)
+        VALUES (%(workspace)s, %(id)s, %(round)s, %(attempt)s, %(principal_id)s, %(decision)s, %(via)s)
         ON CONFLICT DO NOTHING
         """,
         {
             "workspace": workspace,
             "id": approval.id,
             "round": approval.round,
+            "attempt": approval.attempt,
             "principal_id": principal_id,
             "decision": decision,
             "via": via,
@@ -153,7 +172,7 @@ async def list_votes(tx: Transaction, id: ApprovalId) -> list[Vote]:
     return await tx.all(
         Vote,
         """
-        SELECT principal_id, decision, round, via, voted_at FROM votes
+        SELECT principal_id, decision, round, attempt, via, voted_at FROM votes
         WHERE approval_id = %(id)s ORDER BY voted_at, principal_id
         """,
         {"id": id},
@@ -164,18 +183,19 @@ async def list_votes_of(tx: Transaction, ids: Sequence[ApprovalId]) -> dict[Appr
     """The votes on each of these approvals, the oldest first."""
     found = await tx.tuples(
         """
-        SELECT approval_id, principal_id, decision, round, via, voted_at FROM votes
+        SELECT approval_id, principal_id, decision, round, attempt, via, voted_at FROM votes
         WHERE approval_id = ANY(%(ids)s::uuid[]) ORDER BY voted_at, principal_id
         """,
         {"ids": list(ids)},
     )
     votes: dict[ApprovalId, list[Vote]] = {}
-    for approval, principal, decision, round, via, voted_at in found:
+    for approval, principal, decision, round, attempt, via, voted_at in found:
         votes.setdefault(ApprovalId(approval), []).append(
             Vote(
                 principal_id=PrincipalId(principal),
                 decision=decision,
                 round=round,
+                attempt=attempt,
                 via=via,
                 voted_at=voted_at,
             )
@@ -192,6 +212,7 @@ async def save_decision(
     by: PrincipalId,
     at: datetime,
     round: int = 1,
+    attempt: int = 1,
     reason: str = "",
 ) -> bool:
     """Write the decision if the approval is still as it was; a round decides once.
@@ -202,7 +223,7 @@ async def save_decision(
         await tx.run(
             """
             UPDATE approvals SET state = %(after)s, decided_by = %(by)s, decided_at = %(at)s,
-                reason = %(reason)s,
+                reason = %(reason)s, attempt = %(attempt)s,
                 expires_at = CASE WHEN state = 'unknown' THEN greatest(expires_at,
                     openloop.now() + make_interval(
                         hours => coalesce((preconditions->>'expires_hours')::integer, %(hours)s)))
@@ -217,9 +238,36 @@ async def save_decision(
                 "by": by,
                 "at": at,
                 "round": round,
+                "attempt": attempt,
                 "reason": reason,
                 "hours": EXPIRES_HOURS,
             },
+        )
+    )
+
+
+async def keep_asking(tx: Transaction, approval: Approval) -> None:
+    """Somebody wants it tried again, and more have to: for as long as it might have waited at first."""
+    await tx.send(
+        """
+        UPDATE approvals SET attempt = %(attempt)s, expires_at = greatest(expires_at,
+            openloop.now() + make_interval(
+                hours => coalesce((preconditions->>'expires_hours')::integer, %(hours)s)))
+        WHERE id = %(id)s AND state = 'unknown'
+        """,
+        {"id": approval.id, "attempt": approval.attempt, "hours": EXPIRES_HOURS},
+    )
+
+
+async def next_attempt(tx: Transaction, id: ApprovalId) -> bool:
+    """executing -> unknown: nobody knows whether it happened, and no vote lets it run again."""
+    return bool(
+        await tx.run(
+            """
+            UPDATE approvals SET state = 'unknown', reason = 'the answer was lost', attempt = attempt + 1
+            WHERE id = %(id)s AND state = 'executing'
+            """,
+            {"id": id},
         )
     )
 
@@ -253,7 +301,7 @@ async def move(
 
 
 async def consume(tx: Transaction, approval: Approval) -> bool:
-    """approved -> executing, for these bytes and this round, by the clock of the database.
+    """approved -> executing, for these bytes and this attempt, by the clock of the database.
 
     The one place where an approval is used up.
     """
@@ -262,9 +310,14 @@ async def consume(tx: Transaction, approval: Approval) -> bool:
             """
             UPDATE approvals SET state = 'executing'
             WHERE id = %(id)s AND state = 'approved' AND hash = %(hash)s AND round = %(round)s
-              AND openloop.now() < expires_at
+              AND attempt = %(attempt)s AND openloop.now() < expires_at
             """,
-            {"id": approval.id, "hash": approval.hash, "round": approval.round},
+            {
+                "id": approval.id,
+                "hash": approval.hash,
+                "round": approval.round,
+                "attempt": approval.attempt,
+            },
         )
     )
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openloop.domain.audit import AuditEvent
-from openloop.storage import rows
+from openloop.storage import readers, rows
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from openloop.domain.audit import Who
     from openloop.domain.ids import RunId, WorkspaceId
+    from openloop.domain.readers import Reader
     from openloop.storage.database import Transaction
 
 _COLUMNS = "id, at, kind, actor, subject, run_id, detail"
+_READABLE = readers.of_event()
 
 
 async def append(
@@ -69,8 +71,12 @@ async def list_newest(
     before: int | None = None,
     run_id: RunId | None = None,
     kind: str | None = None,
+    reader: Reader | None = None,
 ) -> list[AuditEvent]:
-    """The newest events first, optionally of one run, of one kind or family (`approval.`)."""
+    """The newest events first, optionally of one run, of one kind or family (`approval.`).
+
+    Those that `reader` may read as a part of the record.
+    """
     return await tx.all(
         AuditEvent,
         f"SELECT {_COLUMNS} FROM audit_events "  # noqa: S608  # a constant column list
@@ -78,9 +84,14 @@ async def list_newest(
         WHERE (%(before)s::bigint IS NULL OR id < %(before)s)
           AND (%(run_id)s::uuid IS NULL OR run_id = %(run_id)s)
           AND (%(kind)s::text IS NULL OR starts_with(kind, %(kind)s))
-        ORDER BY id DESC LIMIT %(limit)s
-        """,
-        {"before": before, "run_id": run_id, "kind": kind, "limit": limit},
+        """ + readers.only(reader, _READABLE) + " ORDER BY id DESC LIMIT %(limit)s",
+        {
+            "before": before,
+            "run_id": run_id,
+            "kind": kind,
+            "limit": limit,
+            **readers.parameters(reader),
+        },
     )
 
 

@@ -43,6 +43,17 @@ async def find_workspace(tx: Transaction, surface: str, tenant: str) -> Workspac
     )
 
 
+async def list_tenants(tx: Transaction, workspace: WorkspaceId) -> set[tuple[str, str]]:
+    """What this workspace is installed in: surfaces, each with its tenant."""
+    found = await tx.tuples(
+        """
+        SELECT surface, tenant FROM installations WHERE workspace_id = %(workspace)s LIMIT 1000
+        """,
+        {"workspace": workspace},
+    )
+    return {(row[0], row[1]) for row in found}
+
+
 async def install(
     tx: Transaction, surface: str, tenant: str, workspace: WorkspaceId
 ) -> WorkspaceId:

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from openloop.domain.audit_effects import ApprovalFact, EventFact, OpFact, RunFacts, StepFact
+from openloop.storage import readers
 
 if TYPE_CHECKING:
     from openloop.domain.ids import RunId
+    from openloop.domain.readers import Reader
     from openloop.storage.database import Transaction
+
+
+_READABLE = readers.of_run("r.id", "r.conversation_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +26,10 @@ class LooseOp:
     op: str
 
 
-async def list_facts(tx: Transaction, *, after: RunId | None, limit: int) -> list[RunFacts]:
-    """Runs after an id, in order, each with its effects and its events.
+async def list_facts(
+    tx: Transaction, *, after: RunId | None, limit: int, reader: Reader | None = None
+) -> list[RunFacts]:
+    """Runs after an id that `reader` may know of, in order, each with its effects and its events.
 
     One statement, so that all of it is of one moment while other runs go on.
     """
@@ -41,10 +48,11 @@ async def list_facts(tx: Transaction, *, after: RunId | None, limit: int) -> lis
                     e.id, e.xid::text, e.kind, e.subject, e.detail->'step', e.detail->>'hash',
                     e.detail->>'outcome'))
                 FROM audit_events e WHERE e.workspace_id = r.workspace_id AND e.run_id = r.id)
-        FROM runs r WHERE %(after)s::uuid IS NULL OR r.id > %(after)s
-        ORDER BY r.id LIMIT %(limit)s
-        """,
-        {"after": after, "limit": limit},
+        FROM runs r WHERE (%(after)s::uuid IS NULL OR r.id > %(after)s)
+        """  # noqa: S608  # followed by constants
+        + readers.only(reader, _READABLE)
+        + " ORDER BY r.id LIMIT %(limit)s",
+        {"after": after, "limit": limit, **readers.parameters(reader)},
     )
     return [
         RunFacts(

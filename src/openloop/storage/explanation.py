@@ -41,6 +41,7 @@ class Cast:
     name: str
     decision: str
     round: int
+    attempt: int
     via: str
     voted_at: datetime
 
@@ -74,7 +75,7 @@ async def list_cast(tx: Transaction, run_id: RunId) -> list[Cast]:
     return await tx.all(
         Cast,
         """
-        SELECT v.approval_id, v.principal_id, p.name, v.decision, v.round, v.via, v.voted_at
+        SELECT v.approval_id, v.principal_id, p.name, v.decision, v.round, v.attempt, v.via, v.voted_at
         FROM approvals a JOIN votes v ON v.approval_id = a.id JOIN principals p ON p.id = v.principal_id
         WHERE a.run_id = %(run_id)s ORDER BY v.voted_at LIMIT %(most)s
         """,

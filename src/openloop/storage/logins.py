@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, LiteralString
 
 from openloop.domain.ids import LoginId, PrincipalId, WorkspaceId
-from openloop.domain.principal import Role
+from openloop.domain.principal import Right, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from openloop.storage.database import Transaction
 
@@ -23,6 +24,9 @@ VOUCHED_MINUTES = 30
 until the provider has answered again."""
 UNRENEWED_MINUTES = 60
 """The same where the provider gave nothing along to ask again with."""
+FRESH_MINUTES = 10
+"""As long ago as this a person proved who they are, for what needs a fresh login."""
+MOST_GROUPS = 5000
 ATTEMPT_MINUTES = 10
 MOST_ATTEMPTS = 5000
 """Of more the oldest are forgotten: strangers who begin logins keep nobody else from theirs."""
@@ -41,6 +45,7 @@ class Login:
     groups: tuple[str, ...]
     roles: tuple[Role, ...]
     token_role: Role | None
+    token_only: tuple[Right, ...] | None
     is_current: bool
 
 
@@ -70,14 +75,16 @@ async def add(
     groups: Sequence[str],
     roles: Sequence[Role],
     token_id: str | None = None,
+    authed_at: datetime | None = None,
 ) -> None:
-    """Store a new login."""
+    """Store a new login; `authed_at` is when the identity provider says that its person proved who they are."""
     await tx.run(
         """
         INSERT INTO logins (workspace_id, id, secret_sha256, principal_id, method, groups, roles,
-                            token_id)
+                            token_id, authed_at)
         VALUES (%(workspace)s, %(id)s, %(secret)s, %(principal_id)s, %(method)s, %(groups)s, %(roles)s,
-                %(token_id)s)
+                %(token_id)s, CASE WHEN %(authed_at)s::timestamptz < openloop.now()
+                    THEN %(authed_at)s ELSE CASE WHEN %(authed_at)s IS NOT NULL THEN openloop.now() END END)
         """,
         {
             "workspace": workspace,
@@ -88,7 +95,31 @@ async def add(
             "groups": list(groups),
             "roles": [str(role) for role in roles],
             "token_id": token_id,
+            "authed_at": authed_at,
         },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How somebody got in, and whether they proved who they are a moment ago."""
+
+    method: Literal["oidc", "link"]
+    workspace: str
+    is_fresh: bool
+
+
+async def freshness(tx: Transaction, id: LoginId, *, of: UUID) -> Freshness | None:
+    """That of a login of theirs which is not over: a link is proof itself, a provider has to say when."""
+    return await tx.find(
+        Freshness,
+        """
+        SELECT l.method, w.name AS workspace, coalesce(CASE l.method WHEN 'link' THEN l.begun_at ELSE l.authed_at END
+                   > openloop.now() - make_interval(mins => %(minutes)s), false) AS is_fresh
+        FROM logins l JOIN workspaces w ON w.id = l.workspace_id
+        WHERE l.id = %(id)s AND l.principal_id = %(of)s AND l.ended_at IS NULL
+        """,
+        {"id": id, "of": of, "minutes": FRESH_MINUTES},
     )
 
 
@@ -98,7 +129,7 @@ async def find_live(tx: Transaction, secret_sha256: bytes) -> Login | None:
         Login,
         f"""
         SELECT l.id, l.principal_id, p.name, p.kind, p.roles AS standing, l.groups, l.roles,
-               t.role AS token_role, l.secret_sha256 = %(secret)s AS is_current
+               t.role AS token_role, t.only_rights AS token_only, l.secret_sha256 = %(secret)s AS is_current
         FROM logins l
         JOIN principals p ON p.id = l.principal_id AND p.active
         LEFT JOIN tokens t ON t.id = l.token_id
@@ -110,6 +141,18 @@ async def find_live(tx: Transaction, secret_sha256: bytes) -> Login | None:
         """,  # noqa: S608  # a constant condition
         {"secret": secret_sha256, "grace": GRACE_SECONDS, **_LASTS},
     )
+
+
+async def list_vouched_groups(tx: Transaction, principal_id: PrincipalId) -> frozenset[str]:
+    """The groups of every login of a person that lasts, as the provider named them last."""
+    found = await tx.tuples(
+        f"""
+        SELECT DISTINCT unnest(l.groups) FROM logins l
+        WHERE l.principal_id = %(person)s AND l.method = 'oidc' AND {_LIVE} LIMIT %(most)s
+        """,  # noqa: S608  # a constant condition
+        {"person": principal_id, "most": MOST_GROUPS, **_LASTS},
+    )
+    return frozenset(row[0] for row in found)
 
 
 async def touch(tx: Transaction, id: LoginId) -> None:
@@ -200,11 +243,12 @@ async def list_live(tx: Transaction) -> list[ListedLogin]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What a browser took along to the identity provider."""
+    """What a browser took along; with `again` its person has to prove anew who they are."""
 
     nonce: str
     verifier: str
     return_to: str
+    again: bool = False
 
 
 async def add_attempt(
@@ -228,8 +272,9 @@ async def add_attempt(
     await tx.run(
         """
         INSERT INTO login_attempts (workspace_id, state_sha256, browser_sha256, nonce, verifier,
-                                    return_to)
-        VALUES (%(workspace)s, %(state)s, %(browser)s, %(nonce)s, %(verifier)s, %(return_to)s)
+                                    return_to, again)
+        VALUES (%(workspace)s, %(state)s, %(browser)s, %(nonce)s, %(verifier)s, %(return_to)s,
+                %(again)s)
         """,
         {
             "workspace": workspace,
@@ -238,6 +283,7 @@ async def add_attempt(
             "nonce": attempt.nonce,
             "verifier": attempt.verifier,
             "return_to": attempt.return_to,
+            "again": attempt.again,
         },
     )
 
@@ -252,7 +298,7 @@ async def take_attempt(
         DELETE FROM login_attempts
         WHERE state_sha256 = %(state)s AND browser_sha256 = %(browser)s
           AND begun_at > openloop.now() - make_interval(mins => %(minutes)s)
-        RETURNING nonce, verifier, return_to
+        RETURNING nonce, verifier, return_to, again
         """,
         {"state": state_sha256, "browser": browser_sha256, "minutes": ATTEMPT_MINUTES},
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from openloop.domain.audience import PlaceClass
 from openloop.domain.memory import Memory
-from openloop.storage import rows
+from openloop.storage import readers, rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from openloop.domain.audit import Who
     from openloop.domain.ids import MemoryId, RunId, WorkspaceId
     from openloop.domain.memory import MemoryKind, MemoryScope
+    from openloop.domain.readers import Reader
     from openloop.storage.database import Pending, Transaction
 
 _COLUMNS = """id, agent_id, scope, scope_id, kind, text, author, source_link, confidence, status,
     effective_at, expires_at, created_at, visible_in"""
+_READABLE = readers.of_memory()
 _LIVE = "status = 'active' AND (expires_at IS NULL OR expires_at > openloop.now())"
 
 
@@ -109,18 +111,24 @@ async def ask_recall(
 
 
 async def list_newest(
-    tx: Transaction, *, limit: int, before: UUID | None = None, query: str | None = None
+    tx: Transaction,
+    *,
+    limit: int,
+    before: UUID | None = None,
+    query: str | None = None,
+    reader: Reader | None = None,
 ) -> list[Memory]:
-    """Live memories of the whole workspace for people with the right to see them, newest first."""
+    """Live memories of the whole workspace that `reader` may read, newest first."""
     return await tx.all(
         Memory,
         f"""
         SELECT {_COLUMNS} FROM memories
         WHERE {_LIVE} AND (%(before)s::uuid IS NULL OR id < %(before)s)
           AND (%(query)s::text IS NULL OR search @@ plainto_tsquery('english', %(query)s))
+        {readers.only(reader, _READABLE)}
         ORDER BY id DESC LIMIT %(limit)s
         """,  # noqa: S608  # constants
-        {"before": before, "query": query, "limit": limit},
+        {"before": before, "query": query, "limit": limit, **readers.parameters(reader)},
     )
 
 

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from openloop.domain.ids import RunId
+from openloop.storage import readers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openloop.domain.readers import Reader
     from openloop.storage.database import Transaction
 
 _RANDOM_BITS = 80
 _SLACK_SECONDS = 60
+_READABLE = readers.of_run("r.id", "r.conversation_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +32,9 @@ class RecordedRun:
 
 
 async def list_runs(
-    tx: Transaction, *, hours: int, before: RunId | None, limit: int
+    tx: Transaction, *, hours: int, before: RunId | None, limit: int, reader: Reader | None = None
 ) -> list[RecordedRun]:
-    """The runs of the last hours, the newest first."""
+    """The runs of the last hours that `reader` may know of, the newest first."""
     since: datetime = await tx.value(
         "SELECT openloop.now() - make_interval(hours => %(hours)s)", {"hours": hours}
     )
@@ -42,9 +45,16 @@ async def list_runs(
         FROM runs r JOIN agents a ON a.id = r.agent_id JOIN conversations c ON c.id = r.conversation_id
         WHERE r.id >= %(least)s AND (%(before)s::uuid IS NULL OR r.id < %(before)s)
           AND r.queued_at >= %(since)s
-        ORDER BY r.id DESC LIMIT %(limit)s
-        """,
-        {"least": _first_id_of(since), "before": before, "since": since, "limit": limit},
+        """  # noqa: S608  # followed by constants
+        + readers.only(reader, _READABLE)
+        + " ORDER BY r.id DESC LIMIT %(limit)s",
+        {
+            "least": _first_id_of(since),
+            "before": before,
+            "since": since,
+            "limit": limit,
+            **readers.parameters(reader),
+        },
     )
 
 

@@ -10,12 +10,13 @@ from openloop.domain.errors import NotFound
 from openloop.domain.ids import RunId
 from openloop.domain.run import Run
 from openloop.domain.surface import Actor
-from openloop.storage import rows
+from openloop.storage import readers, rows
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from openloop.domain.ids import AgentId, ConversationId, RevisionId, WorkspaceId
+    from openloop.domain.readers import Reader
     from openloop.domain.run import RunState
     from openloop.storage.database import Pending, Transaction
 
@@ -23,6 +24,7 @@ _COLUMNS = """id, conversation_id, agent_id, revision_id, state, requested_by, r
     outcome, error_code, model, input_tokens, output_tokens, cost_usd, queued_at, started_at,
     ended_at, cancel_asked_by"""
 _SELECT = f"SELECT {_COLUMNS} FROM runs "  # noqa: S608  # a constant column list
+_READABLE = readers.of_run("runs.id", "runs.conversation_id")
 
 
 async def open_run(
@@ -100,8 +102,9 @@ async def list_newest(
     before: UUID | None = None,
     state: str | None = None,
     agent_id: AgentId | None = None,
+    reader: Reader | None = None,
 ) -> list[Run]:
-    """The newest runs first (ids are in time order)."""
+    """The newest runs first (ids are in time order), of those that `reader` may know of."""
     return await tx.all(
         Run,
         _SELECT
@@ -109,9 +112,16 @@ async def list_newest(
         WHERE (%(before)s::uuid IS NULL OR id < %(before)s)
           AND (%(state)s::text IS NULL OR state = %(state)s)
           AND (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s)
-        ORDER BY id DESC LIMIT %(limit)s
-        """,
-        {"before": before, "state": state, "agent_id": agent_id, "limit": limit},
+        """
+        + readers.only(reader, _READABLE)
+        + " ORDER BY id DESC LIMIT %(limit)s",
+        {
+            "before": before,
+            "state": state,
+            "agent_id": agent_id,
+            "limit": limit,
+            **readers.parameters(reader),
+        },
     )
 
 

@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from openloop.domain.ids import PrincipalId, WorkspaceId
-from openloop.domain.principal import Role
+from openloop.domain.principal import Right, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openloop.storage.database import Transaction
 
 
@@ -22,6 +24,7 @@ class Token:
     name: str
     secret_sha256: bytes
     role: Role
+    only_rights: tuple[Right, ...] | None
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None
@@ -53,12 +56,14 @@ async def add(
     secret_sha256: bytes,
     role: Role,
     days: int,
+    only: Sequence[str] | None = None,
 ) -> None:
-    """Store a new token's hash."""
+    """Store a new token's hash, and `only` which rights of its role it carries."""
     await tx.run(
         """
-        INSERT INTO tokens (workspace_id, id, principal_id, name, secret_sha256, role, expires_at)
-        VALUES (%(workspace)s, %(id)s, %(principal_id)s, %(name)s, %(secret)s, %(role)s,
+        INSERT INTO tokens (workspace_id, id, principal_id, name, secret_sha256, role, only_rights,
+                            expires_at)
+        VALUES (%(workspace)s, %(id)s, %(principal_id)s, %(name)s, %(secret)s, %(role)s, %(only)s,
                 openloop.now() + make_interval(days => %(days)s))
         """,
         {
@@ -68,6 +73,7 @@ async def add(
             "name": name,
             "secret": secret_sha256,
             "role": role,
+            "only": None if only is None else list(only),
             "days": days,
         },
     )
@@ -78,8 +84,8 @@ async def find_valid(tx: Transaction, id: str) -> Token | None:
     return await tx.find(
         Token,
         """
-        SELECT id, principal_id, name, secret_sha256, role, created_at, expires_at, last_used_at,
-               revoked_at
+        SELECT id, principal_id, name, secret_sha256, role, only_rights, created_at,
+               expires_at, last_used_at, revoked_at
         FROM tokens WHERE id = %(id)s AND revoked_at IS NULL AND expires_at > openloop.now()
         """,
         {"id": id},
@@ -103,8 +109,8 @@ async def list_all(tx: Transaction) -> list[Token]:
     return await tx.all(
         Token,
         """
-        SELECT id, principal_id, name, secret_sha256, role, created_at, expires_at, last_used_at,
-               revoked_at FROM tokens ORDER BY created_at DESC LIMIT 500
+        SELECT id, principal_id, name, secret_sha256, role, only_rights, created_at,
+               expires_at, last_used_at, revoked_at FROM tokens ORDER BY created_at DESC LIMIT 500
         """,
     )
 

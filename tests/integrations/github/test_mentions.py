@@ -93,6 +93,12 @@ def test_nothing_else_is_a_command(text: str) -> None:
     assert mentions.command_in(text) is None
 
 
+@pytest.mark.parametrize("text", [">1. <pre> x\n>  ", "@openloop\n>1. <pre> x\n>  "])
+def test_a_text_without_an_end_is_read(text: str) -> None:
+    assert mentions.mentions(text, "openloop") is text.startswith("@")
+    assert mentions.has_markup(text)
+
+
 @pytest.mark.parametrize("text", ["/stop", "/cancel", "> why?\n\n/stop"])
 def test_stop_is_a_command_without_a_token(text: str) -> None:
     assert mentions.is_stop(text)

@@ -53,6 +53,7 @@ async def audiences(rig: SlackRig, clock: Clock) -> AsyncIterator[Audiences]:
 
 @pytest.mark.parametrize(
     ("is_private", "outsider", "found"),
+    # Outsiders read in open channels and in private ones: whether all of us do is another question.
     [
         (False, None, PlaceClass.INTERNAL),
         (True, None, PlaceClass.PRIVATE),
@@ -77,6 +78,7 @@ async def test_a_channel_is_as_wide_as_its_widest_reader(
         people.append("somebody")
     rig.channels.add("room", id="C0ROOM", is_private=is_private, members=people)
     assert await slack.audience(place("C0ROOM")) is found
+    assert await slack.is_open(place("C0ROOM")) is not is_private
 
 
 async def test_a_guest_elsewhere_makes_no_channel_wider(rig: SlackRig, slack: SlackSurface) -> None:

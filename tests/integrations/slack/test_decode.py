@@ -300,3 +300,22 @@ def test_a_mention_of_a_megabyte_is_cut_where_slack_cuts() -> None:
 def test_the_number_of_the_attempt_is_told(header: str, attempt: int) -> None:
     delivery = make.delivery(make.event(), headers={"x-slack-retry-num": header})
     assert SURFACE.accept(delivery).events[0].attempt == attempt
+
+
+@pytest.mark.parametrize(
+    ("channel_type", "is_private"),
+    [
+        ("channel", False),
+        ("group", True),
+        ("mpim", True),
+        ("im", True),
+        (None, False),
+        ("C", False),
+    ],
+)
+def test_a_message_says_whether_its_channel_is_private(
+    channel_type: str | None,
+    is_private: bool,  # noqa: FBT001
+) -> None:
+    """Where it says nothing for certain, the platform is asked."""
+    assert taken(channel_type=channel_type).is_private is is_private

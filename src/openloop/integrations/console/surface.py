@@ -76,6 +76,7 @@ class ConsoleSurface:
             typed=typed_in_markdown(text),
             addressed="dm",
             priority=priority,
+            is_private=True,
         )
         return Accepted(events=(said,))
 

@@ -122,7 +122,8 @@ def is_twisted(text: str) -> bool:
 @lru_cache(maxsize=4)
 def _tokens(text: str) -> Sequence[Token]:
     """The text as it is read; whoever asks one thing of it asks the next at once."""
-    return parser().parse(text)
+    # Without a line break at its end the parser reads beyond it where HTML in a list is quoted.
+    return parser().parse(f"{text}\n")
 
 
 @cache

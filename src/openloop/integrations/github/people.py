@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from openloop.domain.audience import PlaceClass
 from openloop.integrations.github.errors import NotFound
-from openloop.integrations.github.names import RepoName, checked_login
+from openloop.integrations.github.names import RepoName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -25,6 +25,7 @@ REMEMBERED_SECONDS = 60.0
 MOST_REMEMBERED = 5000
 _WRITES = frozenset({"admin", "write"})
 _READS = _WRITES | {"read"}
+_NOTHING = "none"
 _BY_VISIBILITY = {
     "public": PlaceClass.PUBLIC,
     "internal": PlaceClass.INTERNAL,
@@ -40,25 +41,24 @@ class Rights:
     ) -> None:
         self._client = client
         self._permissions = _Minute[str](clock)
-        self._logins = _Minute[str](clock)
         self._audiences = _Minute[PlaceClass](clock)
 
     async def may(self, person: str, resource: str, access: Access) -> bool:
-        """Whether a person (a login, or # and a numeric id) may read or write a repository.
+        """Whether a person (# and the number of their account) may read or write a repository.
 
-        A person or repository that GitHub does not know may nothing.
+        A person or repository that GitHub does not know may nothing, and a login, which can pass to
+        somebody else, is nobody's here.
 
         Raises:
             GitHubError: GitHub does not say
         """
         repo = RepoName.parse(resource)
-        try:
-            login = await self._login(person)
-            permission = await self._permissions.get(
-                (login.lower(), str(repo).lower()), lambda: self._client.permission(repo, login)
-            )
-        except NotFound:
+        digits = person.removeprefix("#")
+        if digits == person or not (digits.isascii() and digits.isdecimal() and len(digits) <= 19):
             return False
+        permission = await self._permissions.get(
+            (int(digits), str(repo).lower()), lambda: self._permission(repo, int(digits))
+        )
         return permission in (_WRITES if access == "write" else _READS)
 
     async def audience(self, resource: str) -> PlaceClass:
@@ -74,12 +74,15 @@ class Rights:
 
         return await self._audiences.get(str(repo).lower(), ask)
 
-    async def _login(self, person: str) -> str:
-        """The login of a person; an id is looked up, since a login can pass to somebody else."""
-        if not person.startswith("#"):
-            return checked_login(person)
-        account_id = int(person[1:])
-        return await self._logins.get(account_id, lambda: self._client.login_of(account_id))
+    async def _permission(self, repo: RepoName, account: int) -> str:
+        """What an account may do, by the login that it has now; GitHub is asked by name."""
+        try:
+            login = await self._client.login_of(account)
+            said = await self._client.collaborator(repo, login)
+        except NotFound:
+            return _NOTHING
+        # Between both answers the login may have become somebody else's.
+        return said.permission if said.user is not None and said.user.id == account else _NOTHING
 
 
 class _Minute(Generic[T]):

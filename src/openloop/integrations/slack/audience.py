@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openloop.domain.audience import PlaceClass
@@ -29,6 +30,17 @@ MOST_PAGES = 10
 _MOST_CHANNELS = 5000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Channel:
+    """Who can read in a channel, and whether that is every full member among others."""
+
+    readers: PlaceClass
+    is_open: bool
+
+
+_DIRECT = _Channel(readers=PlaceClass.PRIVATE, is_open=False)
+
+
 class Audiences:
     """The class of each channel. Two questions about one channel at a time are one."""
 
@@ -40,7 +52,7 @@ class Audiences:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._directory, self._clock = client, directory, clock
-        self._known: dict[str, tuple[float, PlaceClass]] = {}
+        self._known: dict[str, tuple[float, _Channel]] = {}
         self._outsiders: tuple[float, Mapping[str, PlaceClass] | None] = (0.0, None)
         self._asking = asyncio.Lock()
 
@@ -50,10 +62,21 @@ class Audiences:
         Raises:
             TryLater, SlackRefused: Slack does not say
         """
-        if channel_id.startswith("D"):
-            return PlaceClass.PRIVATE  # one person and we: whether they may ask is seen elsewhere
+        return (await self._look_up(channel_id)).readers
+
+    async def is_open(self, channel_id: str) -> bool:
+        """Whether every full member can read in a channel, whoever else does.
+
+        Raises:
+            TryLater, SlackRefused: Slack does not say
+        """
+        return (await self._look_up(channel_id)).is_open
+
+    async def _look_up(self, channel_id: str) -> _Channel:
+        if channel_id.startswith(("D", "U", "W")):  # by its id, or by that of the person
+            return _DIRECT  # one person and we: whether they may ask is seen elsewhere
         async with self._asking:
-            until, known = self._known.get(channel_id, (0.0, PlaceClass.PUBLIC))
+            until, known = self._known.get(channel_id, (0.0, _DIRECT))
             if self._clock() < until:
                 return known
             asked_at = self._clock()
@@ -64,13 +87,15 @@ class Audiences:
             self._known[channel_id] = (asked_at + REMEMBERED_SECONDS, found)
             return found
 
-    async def _ask(self, channel_id: str) -> PlaceClass:
+    async def _ask(self, channel_id: str) -> _Channel:
         answer = await self._client.call(READ_CHANNEL, {"channel": channel_id})
         channel = mapping_at(answer.payload, "channel")
+        return _Channel(readers=await self._readers(channel_id, channel), is_open=_is_open(channel))
+
+    async def _readers(self, channel_id: str, channel: Json) -> PlaceClass:
         if _is_shared(channel):
             return PlaceClass.SHARED
-        is_private = flag_at(channel, "is_private") or flag_at(channel, "is_mpim")
-        among_us = PlaceClass.PRIVATE if is_private else PlaceClass.INTERNAL
+        among_us = PlaceClass.INTERNAL if _is_open(channel) else PlaceClass.PRIVATE
         outsiders = await self._everybody_outside()
         if outsiders is not None and not outsiders:
             return among_us
@@ -118,6 +143,13 @@ def _is_shared(channel: Json) -> bool:
     flags = ("is_ext_shared", "is_pending_ext_shared")
     among_orgs = flag_at(channel, "is_shared") and not flag_at(channel, "is_org_shared")
     return among_orgs or any(flag_at(channel, flag) for flag in flags)
+
+
+def _is_open(channel: Json) -> bool:
+    """True where Slack says that every full member of ours can read in it."""
+    return bool(text_at(channel, "id")) and not any(
+        flag_at(channel, flag) for flag in ("is_private", "is_mpim", "is_im")
+    )
 
 
 def _outside(user: Json, team_id: str) -> PlaceClass | None:

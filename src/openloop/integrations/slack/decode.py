@@ -39,6 +39,8 @@ _SPOKEN_SUBTYPES = frozenset({"", "thread_broadcast", "file_share", "me_message"
 _PERSON_CHANGED = frozenset({"user_change", "team_join"})
 _REPEATED_ACTION = re.compile(r"#[0-9]+\Z")
 _MOST_CHALLENGE = 1000
+_PRIVATE = frozenset({"im", "mpim", "group"})
+"""What the `channel_type` of a message calls places that not every full member can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,7 @@ def _message(event: Json, envelope: Envelope) -> Inbound | None:
         raw=words_of(event),
         typed=typed_text(event),
         addressed=_addressed(event, envelope),
+        is_private=text_at(event, "channel_type") in _PRIVATE,
     )
 
 
@@ -236,6 +239,7 @@ def _inbound(
     typed: str = "",
     addressed: Addressed = "followup",
     at: str = "",
+    is_private: bool = False,
 ) -> Inbound | None:
     """The event, or None where Slack left out what an address is made of."""
     occurred_at = moment(at or ts)
@@ -258,6 +262,7 @@ def _inbound(
         addressed=addressed,
         attempt=envelope.attempt,
         link=permalink(channel, ts, root),
+        is_private=is_private,
     )
 
 

@@ -143,7 +143,8 @@ class SlackSurface:
         """What became of an op whose answer was lost.
 
         Statuses and replacements may simply be made again. An ephemeral message cannot be found
-        by anyone: it is sent again, since a second copy reaches the same person only.
+        by anyone, and what is said to one person alone not by their id: it is sent again, since a
+        second copy reaches the same person only.
         """
         match op:
             case Say():
@@ -152,6 +153,9 @@ class SlackSurface:
                 wanted = 1
             case SetStatus() | Settle() | Amend() | Whisper():
                 return Receipt(outcome="retry", retry_at=now(), detail="harmless to repeat")
+        if not thread.root:  # `alone_with`
+            detail = "cannot be looked up, and would reach the same person twice"
+            return Receipt(outcome="retry", retry_at=now(), detail=detail)
         try:
             identity = await self._directory.identity()
             found = await threads.find_parts(self._client, thread, key=key, identity=identity)
@@ -169,7 +173,7 @@ class SlackSurface:
     async def _say(self, op: Say, thread: Thread, *, key: str) -> Receipt:
         parts = render_say(op)
         sent: dict[int, str] = {}
-        if len(parts) > 1:
+        if len(parts) > 1 and thread.root:
             # An earlier attempt may have ended half way, here or in another process.
             try:
                 identity = await self._directory.identity()
@@ -276,6 +280,14 @@ class SlackSurface:
         """
         return await self._audiences.of(place.container)
 
+    async def is_open(self, place: Place) -> bool:
+        """Whether every full member can read in a channel, whoever else does."""
+        return await self._audiences.is_open(place.container)
+
+    def alone_with(self, tenant: str, user_id: str) -> Thread:
+        """Our direct message with somebody."""
+        return threads.alone_with(tenant, user_id)
+
     async def group_members(self, group_id: str) -> GroupMembers:
         """Who is in a user group now, by id.
 
@@ -347,7 +359,7 @@ def _attempt(delivery: Delivery) -> int:
 def _message(part: Part, thread: Thread, marked: Json) -> dict[str, object]:
     return {
         "channel": thread.place.container,
-        "thread_ts": thread.root,
+        **({"thread_ts": thread.root} if thread.root else {}),
         "text": part.text,
         "blocks": part.blocks,
         "metadata": marked,

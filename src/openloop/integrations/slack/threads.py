@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from openloop.domain.surface import ThreadMessage
+from openloop.domain.surface import Place, Thread, ThreadMessage
 from openloop.integrations.slack import mrkdwn
 from openloop.integrations.slack.decode import moment, permalink, words_of
 from openloop.integrations.slack.methods import READ_THREAD
@@ -17,7 +17,6 @@ from openloop.integrations.slack.reading import items_at, mapping_at, text_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from openloop.domain.surface import Thread
     from openloop.integrations.slack.client import SlackClient
     from openloop.integrations.slack.directory import Directory, Identity
     from openloop.integrations.slack.reading import Json
@@ -41,6 +40,16 @@ class FoundParts:
 
     ids: Mapping[int, str]
     is_certain: bool
+
+
+def alone_with(tenant: str, user_id: str) -> Thread:
+    """Our direct message with somebody, by their id: Slack opens it for whatever is posted there.
+
+    What is said opens a thread of its own, so there is no root; and Slack reads no conversation by
+    the id of a person, so nothing in it can be looked up. Source:
+    https://docs.slack.dev/reference/methods/chat.postMessage
+    """
+    return Thread(place=Place(surface="slack", tenant=tenant, container=user_id), root="")
 
 
 def op_metadata(key: str, *, part: int, kind: OpKind) -> Json:

@@ -30,6 +30,7 @@ metadata: { name: acme }
 spec:
   people: { anna: { slack: U0ANNA } }
   groups: { maintainers: ["@anna"] }
+  roles: { approver: ["@maintainers"] }
   budget: { monthly_usd: 1 }
 """
 _AGENT = """

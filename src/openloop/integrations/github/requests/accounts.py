@@ -30,10 +30,6 @@ class Accounts(Exchange):
     async def repository(self, repo: RepoName) -> Repository:
         return await self.read(Repository, in_repo(repo))
 
-    async def permission(self, repo: RepoName, login: str) -> str:
-        """What somebody may do in a repository: admin, write, read or none."""
-        return (await self.collaborator(repo, login)).permission
-
     async def collaborator(self, repo: RepoName, login: str) -> Permission:
         """What somebody may do in a repository, and the role by which they may.
 

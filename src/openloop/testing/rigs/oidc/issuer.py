@@ -1,7 +1,9 @@
 """An OpenID provider as an ASGI application: whoever visits it is logged in as `person`.
 
 What it answers can be made wrong on purpose: `claims` are changed last, `signs_with` is the key that
-signs (its own one is what it publishes), `header` what the token says of itself.
+signs (its own one is what it publishes), `header` what the token says of itself. When its person was
+authenticated is `authenticated_at`; where that is None they are as they come, and it says so only
+where it is asked by a `max_age` that it heeds.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Issuer:
     is_down: bool = False
     gives_renewals: bool = True
     repeats_id_token: bool = True
+    authenticated_at: float | None = None
+    heeds_max_age: bool = True
     requests: list[str] = field(default_factory=list[str])
     _codes: dict[str, Visit] = field(default_factory=dict[str, Visit])
     _renewals: dict[str, Visit] = field(default_factory=dict[str, Visit])
@@ -166,12 +170,19 @@ class Issuer:
             "iat": now,
             "exp": now + LIFETIME_SECONDS,
             "nonce": nonce,
+            "auth_time": self._auth_time(visit, now),
             **visit.claims,
             **self.claims,
         }
         header = {"alg": "ES256", "kid": self.key.thumbprint(), **self.header}
         kept = {name: value for name, value in claims.items() if value is not None}
         return jwt.encode(header, kept, self.signs_with or self.key, algorithms=[header["alg"]])
+
+    def _auth_time(self, visit: Visit, now: int) -> int | None:
+        at = None if self.authenticated_at is None else int(self.authenticated_at)
+        if not self.heeds_max_age or "max_age" not in visit.query:
+            return at
+        return now if at is None or now - at > int(visit.query["max_age"]) else at
 
 
 def _challenge(verifier: str) -> str:
