@@ -15,9 +15,9 @@ MOST_CPU_SECONDS = 0.4  # 0.1 s on an idle machine
 
 def spent(text: str, *, nesting: int) -> float:
     parser = MarkdownIt("commonmark", {"maxNesting": nesting}).enable(["table", "strikethrough"])
-    began = time.process_time()
+    began = time.thread_time()
     parser.parse(text)
-    return time.process_time() - began
+    return time.thread_time() - began
 
 
 @pytest.mark.parametrize("nesting", [20, 50])
@@ -36,7 +36,9 @@ def test_what_is_not_said_to_take_long_does_not(
     first: str, again: str, share: float, nesting: int
 ) -> None:
     text = (first + again * LONGEST)[: int(LONGEST * share)]
-    assert takes_long(text, nesting=nesting) or spent(text, nesting=nesting) < MOST_CPU_SECONDS
+    if not takes_long(text, nesting=nesting):
+        # A busy machine may have done something else meanwhile: what is slow is slow again.
+        assert min(spent(text, nesting=nesting) for _ in range(2)) < MOST_CPU_SECONDS
 
 
 PROSE = (

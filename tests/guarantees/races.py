@@ -263,7 +263,8 @@ async def _settle(stage: Stage, ref: ConversationRef) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while seen := await _open_row(stage, ref):
                 await asyncio.sleep(after)
-                await stage.lapse(ref)
+                if await _open_row(stage, ref):  # else what waits for people would be due for ever
+                    await stage.lapse(ref)
                 after = min(after * 1.3, LONGEST_LAPSE_SECONDS)
     except TimeoutError:
         states = [str(row.state) for row in await stage.approvals(ref)]
