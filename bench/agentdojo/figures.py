@@ -29,7 +29,8 @@ CALLS = 1043
 async def measure() -> Outcome:
     """All tables in all orders, all controls, every run to its end."""
     set_up_logging("warning", Redactor())
-    text_only, found = 0, dict[str, Table]()
+    found: dict[str, Table] = {}
+    text_only = 0
     broken: dict[str, Table] = {}
     async with served() as suites:
         for name in ("default", "sinks", "links"):

@@ -35,6 +35,7 @@ _ROWS = (
         "tests/runtime",
         "tests/api/test_approvals.py",
         "tests/api/test_resources.py",
+        "tests/api/test_doors.py",
     ),
     "tests/guarantees/test_approval_mutants.py",
 )
