@@ -35,7 +35,7 @@ _ROWS = (
         "tests/runtime",
         "tests/api/test_approvals.py",
         "tests/api/test_resources.py",
-        "tests/api/test_doors.py",
+        *("tests/api/test_doors.py", "tests/api/test_login_again.py"),
     ),
     "tests/guarantees/test_approval_mutants.py",
 )

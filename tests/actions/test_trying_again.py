@@ -93,6 +93,24 @@ async def again(stage: Stage, ref: ConversationRef, who: str, door: str = "api")
         await decide(stage, ref, "retry", by=who)
 
 
+async def test_to_ask_for_one_longer_is_to_ask_for_no_other(stage: Stage, clock: Clock) -> None:
+    """Neither for another lost call, nor for one that waits still."""
+    ref = await lost(stage)
+    other, _ = await stage.hold(await stage.mention(root="root-2"))
+    for who in ("anna", "priya"):
+        await decide(stage, other, "approve", by=who)
+    await lose(stage, other)
+    waiting, _ = await stage.hold(await stage.mention(root="root-3"))
+    before = [(await stage.approval(each)).expires_at for each in (ref, other, waiting)]
+    await clock.advance(hours=1)
+
+    await again(stage, ref, "anna")
+
+    after = [(await stage.approval(each)).expires_at for each in (ref, other, waiting)]
+    assert after[0] > before[0]
+    assert after[1:] == before[1:]
+
+
 async def test_each_attempt_has_votes_of_its_own(stage: Stage) -> None:
     """Who wanted the second one has said nothing about a third."""
     ref = await lost(stage)
@@ -118,7 +136,7 @@ async def test_each_attempt_has_votes_of_its_own(stage: Stage) -> None:
 
 async def test_one_person_is_one_vote(stage: Stage) -> None:
     ref = await lost(stage)
-    await again(stage, ref, "anna", "click")
+    await again(stage, ref, "anna")
     with pytest.raises(AlreadyDecided, match="needs somebody else"):
         await again(stage, ref, "anna")
     assert await state(stage, ref) is ApprovalState.UNKNOWN
