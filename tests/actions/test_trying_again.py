@@ -136,7 +136,7 @@ async def test_each_attempt_has_votes_of_its_own(stage: Stage) -> None:
 
 async def test_one_person_is_one_vote(stage: Stage) -> None:
     ref = await lost(stage)
-    await again(stage, ref, "anna")
+    await again(stage, ref, "anna", "click")
     with pytest.raises(AlreadyDecided, match="needs somebody else"):
         await again(stage, ref, "anna")
     assert await state(stage, ref) is ApprovalState.UNKNOWN
