@@ -149,6 +149,12 @@ def test_an_approver_of_an_extension_is_somebody() -> None:
     assert not list(reference_findings(None, WORKSPACE))
 
 
+def test_and_has_the_role_for_it() -> None:
+    without = replace(EXTENSION, approvers=("@priya", "@ben"))
+    [(code, path, _)] = found_in_workspace(on_exceeded="ask", extension=without)
+    assert (code, path) == ("approver_without_role", (*BUDGET, "extension", "approvers", 1))
+
+
 def test_a_manifest_with_such_a_budget_is_refused_with_its_words() -> None:
     with pytest.raises(InvalidManifest, match="It is above daily_usd, so it is never reached"):
         agent_manifest({"budget": {"monthly_usd": 50, "daily_usd": 1, "per_task_usd": 2}})
