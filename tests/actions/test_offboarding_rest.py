@@ -5,31 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from openloop.actions import linking
-from openloop.domain.audit import SYSTEM
 from openloop.domain.surface import Actor
-from openloop.storage import principals
 from tests import make
 from tests.actions.deciding import decide
+from tests.actions.linked import link, unlink
 from tests.actions.test_offboarding import gone, offboard
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
     from tests.make import Stage
-
-
-async def link(stage: Stage, name: str, external_id: str) -> None:
-    person = await stage.principal(name)
-    async with stage.tx() as tx:
-        await principals.set_identity(
-            tx,
-            stage.workspace,
-            person.id,
-            surface="slack",
-            tenant=make.TENANT,
-            external_id=external_id,
-            origin="link",
-        )
 
 
 async def test_whom_nobody_has_listed_is_taken_back_too(stage: Stage) -> None:
@@ -51,11 +35,10 @@ async def test_whom_nobody_has_listed_is_taken_back_too(stage: Stage) -> None:
 async def test_what_they_asked_for_under_an_id_that_they_gave_up_is_taken_back(
     stage: Stage,
 ) -> None:
-    ben = await stage.principal("ben")
     await link(stage, "ben", "U0SECOND")
     before, _ = await stage.hold(await stage.mention(by="second"))
     await decide(stage, before, "approve", by="anna")
-    await linking.unlink(stage.database, stage.workspace, ben.id, surface="slack", by=SYSTEM)
+    await unlink(stage, "ben")
     after, _ = await stage.hold(await stage.mention(by="second", root="root-2"))
 
     left = await offboard(stage, "ben")
@@ -68,13 +51,7 @@ async def test_what_they_asked_for_under_an_id_that_they_gave_up_is_taken_back(
 
 async def test_but_not_what_its_next_owner_asks_for(stage: Stage) -> None:
     await link(stage, "ben", "U0SECOND")
-    await linking.unlink(
-        stage.database,
-        stage.workspace,
-        (await stage.principal("ben")).id,
-        surface="slack",
-        by=SYSTEM,
-    )
+    await unlink(stage, "ben")
     await link(stage, "anna", "U0SECOND")
     ref, _ = await stage.hold(await stage.mention(by="second"))
 

@@ -6,34 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openloop.actions import linking
 from openloop.domain.approval import ApprovalState
-from openloop.domain.audit import SYSTEM
 from openloop.domain.errors import OwnRequest
-from openloop.storage import principals
 from tests.actions.deciding import decide
+from tests.actions.linked import link, unlink
 
 if TYPE_CHECKING:
     from tests.make import Clock, Stage
-
-
-async def link(stage: Stage, name: str, external_id: str) -> None:
-    person = await stage.principal(name)
-    async with stage.tx() as tx:
-        await principals.set_identity(
-            tx,
-            stage.workspace,
-            person.id,
-            surface="slack",
-            tenant="T0ACME",
-            external_id=external_id,
-            origin="link",
-        )
-
-
-async def unlink(stage: Stage, name: str) -> None:
-    person = await stage.principal(name)
-    await linking.unlink(stage.database, stage.workspace, person.id, surface="slack", by=SYSTEM)
 
 
 async def test_whoever_unlinks_the_id_by_which_they_asked_still_asked(stage: Stage) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from openloop.actions import linking, model_calls
-from openloop.domain.audit import SYSTEM
+from openloop.actions import model_calls
 from openloop.domain.login import OIDC
 from openloop.domain.surface import Actor
 from openloop.storage import principals
 from tests import make
+from tests.actions.linked import link, unlink
 from tests.actions.money import CALL, answer, begin, lapsed, used
 from tests.actions.test_limits import limits, wrong_rows
 
@@ -22,26 +22,6 @@ if TYPE_CHECKING:
     from tests.make import Stage
 
 BOUNDED = limits("principal", "month", "2.8")
-
-
-async def link(stage: Stage, name: str, external_id: str) -> None:
-    """Somebody of the manifest links an id on Slack, as `openloop link` does in the end."""
-    person = await stage.principal(name)
-    async with stage.tx() as tx:
-        await principals.set_identity(
-            tx,
-            stage.workspace,
-            person.id,
-            surface="slack",
-            tenant="T0ACME",
-            external_id=external_id,
-            origin="link",
-        )
-
-
-async def unlink(stage: Stage, name: str) -> None:
-    person = await stage.principal(name)
-    await linking.unlink(stage.database, stage.workspace, person.id, surface="slack", by=SYSTEM)
 
 
 async def test_a_call_that_is_under_way_is_settled_for_whom_its_id_was_linked_to(

@@ -109,14 +109,20 @@ async def ask(stage: Stage, approval: Approval, *, login_id: LoginId | None = No
     )
 
 
-async def break_by_click(stage: Stage, rig: SlackRig, slack: SlackSurface) -> Approval:
-    """Priya breaks the glass in the thread."""
+async def offered(stage: Stage, rig: SlackRig, slack: SlackSurface) -> tuple[str, str]:
+    """Priya has asked for the glass: the thread where it is offered, and the token of its button."""
     said, approval = await held(stage, rig, slack)
     await ask(stage, approval)
     await work(stage, slack)
     token = rig.replies_to(said)[-1].buttons[0].value
     assert token is not None
-    await stage.press(BREAK_GLASS, by="priya", token=token, root=said.ts)
+    return said.ts, token
+
+
+async def break_by_click(stage: Stage, rig: SlackRig, slack: SlackSurface) -> Approval:
+    """Priya breaks the glass in the thread."""
+    thread, token = await offered(stage, rig, slack)
+    await stage.press(BREAK_GLASS, by="priya", token=token, root=thread)
     return await newest(stage)
 
 
@@ -200,13 +206,10 @@ async def test_nothing_is_told_that_did_not_happen(
     stage: Stage, rig: SlackRig, slack: SlackSurface
 ) -> None:
     """The row for Anna is of the same transaction as the glass: a refused click leaves none."""
-    said, approval = await held(stage, rig, slack)
-    await ask(stage, approval)
-    await work(stage, slack)
-    token = rig.replies_to(said)[-1].buttons[0].value
+    thread, token = await offered(stage, rig, slack)
     async with stage.tx() as tx:
         await tx.run("UPDATE approvals SET state = 'denied'")
-    await stage.press(BREAK_GLASS, by="priya", token=token, root=said.ts)
+    await stage.press(BREAK_GLASS, by="priya", token=token, root=thread)
     await work(stage, slack)
     assert said_to(rig, "anna") == []
 
@@ -281,12 +284,9 @@ async def test_nor_does_a_platform_that_is_not_configured(
 async def test_whoever_has_gone_between_the_offer_and_the_click_reads_nothing(
     stage: Stage, rig: SlackRig, slack: SlackSurface
 ) -> None:
-    said, approval = await held(stage, rig, slack)
-    await ask(stage, approval)
-    await work(stage, slack)
-    token = rig.replies_to(said)[-1].buttons[0].value
+    thread, token = await offered(stage, rig, slack)
     await without_slack(stage)
-    await stage.press(BREAK_GLASS, by="priya", token=token, root=said.ts)
+    await stage.press(BREAK_GLASS, by="priya", token=token, root=thread)
     assert (await newest(stage)).state is ApprovalState.PENDING
 
 

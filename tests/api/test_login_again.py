@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +19,8 @@ from tests.api.browsing import SUBJECT, Browser, make_issuer, renew, with_issuer
 from tests.api.conftest import person_token
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from openloop.domain.conversation import ConversationRef
     from openloop.storage.database import Database
     from openloop.testing.rigs.oidc import Issuer
@@ -67,6 +70,18 @@ async def held(stage: Stage) -> tuple[ConversationRef, str]:
     return ref, f"/api/v1/approvals/{(await stage.approval(ref)).id}"
 
 
+@asynccontextmanager
+async def asked(
+    database: Database, stage: Stage, issuer: Issuer
+) -> AsyncGenerator[tuple[Browser, str]]:
+    """Anna's browser, right after her login, and where it votes on a held call."""
+    async with with_issuer(database, stage, issuer) as (api, _):
+        browser = Browser(api)
+        await browser.log_in(issuer)
+        _, path = await held(stage)
+        yield browser, path
+
+
 async def vote(browser: Browser, path: str, decision: str = "approve") -> tuple[int, str]:
     """What a vote is answered: the status, and the code or the state."""
     answer = await browser.post(f"{path}/vote", {"decision": decision})
@@ -100,10 +115,7 @@ async def test_what_destroys_is_approved_within_ten_minutes_of_a_login(
 async def test_logging_in_again_is_what_it_needs(
     database: Database, stage: Stage, issuer: Issuer, clock: Clock
 ) -> None:
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         await clock.advance(minutes=20)
         assert await vote(browser, path) == TOO_OLD
 
@@ -117,10 +129,7 @@ async def test_a_provider_that_does_not_say_when_is_asked_again(
     database: Database, stage: Stage, issuer: Issuer
 ) -> None:
     """Its person may have been logged in there for days."""
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         assert await vote(browser, path) == TOO_OLD
         assert (await log_in_again(browser, issuer)).status_code == 200
         assert await vote(browser, path) == (200, "approved")
@@ -137,10 +146,7 @@ async def log_in_again(browser: Browser, issuer: Issuer, path: str = AGAIN) -> A
 async def test_rejecting_is_always_possible(
     database: Database, stage: Stage, issuer: Issuer, clock: Clock
 ) -> None:
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         await clock.advance(minutes=20)
         assert await vote(browser, path, "deny") == (200, "denied")
 
@@ -149,10 +155,7 @@ async def test_what_only_writes_needs_no_new_login(
     database: Database, stage: Stage, issuer: Issuer, clock: Clock
 ) -> None:
     with_effect(stage, Effect.WRITE)
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         await clock.advance(minutes=20)
         assert await vote(browser, path) == (200, "approved")
 
@@ -190,10 +193,7 @@ async def test_a_time_that_has_not_come_lends_no_minute_more(
     database: Database, stage: Stage, issuer: Issuer, clock: Clock
 ) -> None:
     issuer.authenticated_at = time.time() + 3600
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         await clock.advance(minutes=10, seconds=1)
         assert await vote(browser, path) == TOO_OLD
 
@@ -302,10 +302,7 @@ async def test_a_stranger_learns_nothing_of_it(
     """Who may decide comes first: a login that may not is not sent to log in again."""
     people = {**PEOPLE, "groups": {"maintainers": ["@priya"]}}
     await stage.revise_workspace({**people, "roles": {**PEOPLE["roles"], "approver": ["@anna"]}})
-    async with with_issuer(database, stage, issuer) as (api, _):
-        browser = Browser(api)
-        await browser.log_in(issuer)
-        _, path = await held(stage)
+    async with asked(database, stage, issuer) as (browser, path):
         await clock.advance(minutes=20)
         assert await vote(browser, path) == (403, "not_an_approver")
 

@@ -8,7 +8,7 @@ them before somebody else agrees.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -24,6 +24,7 @@ from tests.manifests import agent_yaml
 from tests.runtime.fakes import reply
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Coroutine
 
     from openloop.domain.conversation import ConversationRef
@@ -65,12 +66,13 @@ class Others:
 class Beside(RuleBasedStateMachine):
     """Rules and invariants of a machine that has a driver."""
 
+    runner: ClassVar[asyncio.Runner]
     driver: Driver
     others: Others
 
     def do(self, what: Coroutine[Any, Any, Any]) -> None:
         """Run it to its end."""
-        raise NotImplementedError
+        self.runner.run(what)
 
     @precondition(lambda self: self.others.reads < MOST_READS and self.driver.world.is_granted)
     @rule(is_private=st.booleans())

@@ -28,7 +28,7 @@ from tests.guarantees.approval_rules import Rule
 from tests.guarantees.approval_world import Driver
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import Generator
 
     from tests.guarantees.approval_mutants import Mutant
     from tests.make import Clock, Stage
@@ -44,7 +44,6 @@ doors = st.sampled_from(["click", "api"])
 class Approvals(Beside):
     """Each rule is one thing that people, manifests, clocks or workers do."""
 
-    runner: ClassVar[asyncio.Runner]
     stage: ClassVar[Stage]
     clock: ClassVar[Clock]
 
@@ -57,10 +56,6 @@ class Approvals(Beside):
         self.driver, self.others = Driver(self.stage, self.clock), Others()
         self.do(self.driver.begin())
         self.do(self.driver.ask(*titles, by=by))
-
-    def do(self, what: Coroutine[Any, Any, Any]) -> None:
-        """Run it to its end."""
-        self.runner.run(what)
 
     @precondition(lambda self: len(self.driver.refs) < MOST_RUNS)
     @rule(by=st.sampled_from(["ben", "priya"]))

@@ -130,7 +130,7 @@ async def ask_again(
 def members_of(
     governing: Governing, people: dict[str, PrincipalId], references: Sequence[str]
 ) -> list[PrincipalId]:
-    """The people that references of the manifest stand for now and who may vote, each once."""
+    """The people whom references of the live manifest mean and who may vote, each once."""
     names = {name for ref in references for name in governing.workspace.voters(ref)}
     return [people[name] for name in sorted(names) if name in people]
 

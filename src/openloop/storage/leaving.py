@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from openloop.domain.ids import ConversationId, RunId
 
@@ -89,8 +89,8 @@ async def list_asked_under(
     return _pairs(found)
 
 
-def _pairs(found: Sequence[tuple[object, ...]]) -> list[tuple[ConversationId, RunId]]:
-    return [(ConversationId(conversation), RunId(run)) for conversation, run in found]  # pyright: ignore[reportArgumentType]
+def _pairs(found: Sequence[tuple[Any, ...]]) -> list[tuple[ConversationId, RunId]]:
+    return [(ConversationId(conversation), RunId(run)) for conversation, run in found]
 
 
 async def lock_conversations(tx: Transaction, ids: Sequence[ConversationId]) -> None:
