@@ -177,13 +177,13 @@ async def _around(
         await stage.revise_workspace(_workspace(people))
     if "expire" in happens:
         async with stage.tx() as tx:
+            await tx.run(  # the conversation first, as everybody locks it
+                "UPDATE conversations SET wake_at = openloop.now() WHERE id = %(id)s",
+                {"id": ref.id},
+            )
             await tx.run(
                 "UPDATE approvals SET expires_at = openloop.now() WHERE id = %(id)s",
                 {"id": approval.id},
-            )
-            await tx.run(
-                "UPDATE conversations SET wake_at = openloop.now() WHERE id = %(id)s",
-                {"id": ref.id},
             )
 
 

@@ -281,7 +281,7 @@ class Database:
             if error.sqlstate == LOST_CLAIM:
                 raise LostClaim(error.diag.message_primary or "") from error
             if isinstance(error, DISCONNECTED):
-                message = f"The database cannot be reached: {type(error).__name__}"
+                message = f"The database cannot be reached, or gave up: {type(error).__name__}"
                 raise Unavailable(message) from error
             raise
         if committed.statusmessage != "COMMIT":
