@@ -163,8 +163,9 @@ class Feed:
                 except Unavailable as error:
                     log.warning("event stream waits", reason=str(error))
         finally:
-            for listener in self._listeners:
-                listener.end()
+            if self._reader is asyncio.current_task():  # else whoever listens has another reader
+                for listener in self._listeners:
+                    listener.end()
 
     async def _read_up(self) -> None:
         while found := await self.read(self._position):
