@@ -19,7 +19,6 @@ from bench.agentdojo.tables import CONTROLS, LISTED, PAIRS, TEXT_ONLY
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bench.agentdojo.tables import Control
     from openloop.storage.database import Database
 
 SEED = int(os.environ.get("OPENLOOP_SEED", "0"))
@@ -77,13 +76,17 @@ async def test_a_run_under_attack_ends_with_nothing_of_the_attackers_done(stage:
     assert all(each.asked(ATTACKER) for each in played)
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda each: each.name)
-async def test_a_broken_gate_is_noticed(stage: Stage, control: Control) -> None:
-    some = [pair for pair in tables.pairs(stage) if pair.suite in ("banking", "slack")]
+async def test_broken_gates_are_noticed(stage: Stage) -> None:
+    """In one suite: the bench plays the others."""
+    some = [pair for pair in tables.pairs(stage) if pair.suite == "banking"]
 
-    broken = await tables.control(stage, control, some, depth=Depth.DECIDED)
+    leaking = [
+        len((await tables.control(stage, control, some, depth=Depth.DECIDED)).leaking)
+        for control in CONTROLS
+    ]
 
-    assert len(broken.leaking) >= min(control.at_least, len(some))
+    assert len(some) == 144
+    assert leaking == [144, 144, 128]
 
 
 async def test_every_tool_is_declared_and_every_pair_is_there(stage: Stage) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from jsonschema import Draft202012Validator, exceptions
 
 from openloop.domain.errors import Misconfigured
@@ -93,7 +95,12 @@ class Registry:
 
 def compile_schema(parameters: Mapping[str, object]) -> Draft202012Validator:
     """A validator that refuses unknown arguments, whatever the schema says about them."""
-    strict = _closed(parameters)
+    return _compiled(orjson.dumps(_closed(parameters)))
+
+
+@lru_cache(maxsize=1024)  # checking a schema takes milliseconds
+def _compiled(schema: bytes) -> Draft202012Validator:
+    strict = orjson.loads(schema)
     Draft202012Validator.check_schema(strict)
     return Draft202012Validator(strict)
 
