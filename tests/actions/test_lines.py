@@ -158,9 +158,9 @@ async def test_nor_lets_it_a_run_go_on_that_waits_for_people(stage: Stage) -> No
 
     assert (stage.tracker.writes, await stage.unread(held)) == ([], [])
     assert (await stage.approval(held)).state == "approved"
-    assert await let_go(stage, at_work) == [held]
-    await stage.work(held)
-    assert len(stage.tracker.writes) == 1
+    await let_go(stage, at_work)
+    await stage.work(held)  # or the worker from before was faster
+    await until(lambda: len(stage.tracker.writes) == 1)
 
 
 async def test_a_run_that_follows_another_one_overtakes_nobody(stage: Stage) -> None:

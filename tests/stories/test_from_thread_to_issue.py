@@ -8,6 +8,7 @@ import pytest
 
 from openloop.testing.story.stage import CHANNEL
 from tests.stories.on_github import OnGitHub, open_on_github
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 async def github(conninfo: str, home: Path) -> AsyncIterator[OnGitHub]:
     async with open_on_github(conninfo, home=home) as github:
         yield github
+
+
+async def is_linked(github: OnGitHub) -> bool:
+    return bool(await github.product.audit("conversation.linked"))
 
 
 async def test_a_discussion_becomes_an_issue_in_which_the_agent_answers(github: OnGitHub) -> None:
@@ -36,6 +41,7 @@ async def test_a_discussion_becomes_an_issue_in_which_the_agent_answers(github: 
     await github.product.github.until(lambda: len(github.repository.issues) == 1)
     issue = github.repository.issues[1]
     assert issue.title == "Wait longer for uploads"
+    await until(lambda: is_linked(github))  # nobody reads an issue as fast as the machine goes on
 
     github.comment(issue, "@openloop why two seconds?", by="priya")
     answer = await github.answered(issue)
@@ -47,5 +53,4 @@ async def test_a_discussion_becomes_an_issue_in_which_the_agent_answers(github: 
     )
     assert told is not None
     assert f"/issues/{issue.number}" in told.text
-    linked = await github.product.audit("conversation.linked")
-    assert len(linked) == 1
+    assert len(await github.product.audit("conversation.linked")) == 1
