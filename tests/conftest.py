@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,8 +86,8 @@ def own_database(postgres: EmbeddedPostgres) -> Iterator[tuple[str, str]]:
     running = postgres.create_database(name)
     asyncio.run(migrate(running.dsn))
     yield running.dsn, running.superuser_dsn
-    _connected(running.superuser_dsn, os.getpid()).close()
-    _connected.cache_clear()
+    if kept := _kept.pop(os.getpid(), None):
+        kept.close()
     postgres.drop_database(name)
 
 
@@ -102,17 +101,24 @@ def emptied(own_database: tuple[str, str]) -> str:
     """The address of a worker's database, without the rows of the test before."""
     dsn, superuser_dsn = own_database
     try:
-        _connected(superuser_dsn, os.getpid()).execute(EMPTY)
+        _connected(superuser_dsn).execute(EMPTY)
     except psycopg.OperationalError:  # a test may have ended every connection
-        _connected.cache_clear()
-        _connected(superuser_dsn, os.getpid()).execute(EMPTY)
+        _connected(superuser_dsn).execute(EMPTY)
     return dsn
 
 
-@cache
-def _connected(dsn: str, _process: int) -> psycopg.Connection:
+_kept: dict[int, psycopg.Connection] = {}
+"""By process: a child that is forked cannot use its parent's, and must not close it."""
+
+
+def _connected(dsn: str) -> psycopg.Connection:
     """A connection that is kept: what a new one has to look up costs five times the deletions."""
-    return psycopg.connect(dsn, autocommit=True, application_name="openloop-test-emptying")
+    process = os.getpid()
+    if process not in _kept or _kept[process].closed:
+        _kept[process] = psycopg.connect(
+            dsn, autocommit=True, application_name="openloop-test-emptying"
+        )
+    return _kept[process]
 
 
 @pytest.fixture

@@ -114,6 +114,10 @@ class Garden:
                     self._constant(target, mutant)
                 case Kind.FIELD:
                     _field(target, mutant)
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing remembers what it answered before."""
         for cache in self._caches:
             cache.cache_clear()
 

@@ -56,7 +56,10 @@ TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What became of one mutant: killed, slow (it never ended), survived or untested."""
+    """What became of one mutant: killed, slow (it never ended), survived or untested.
+
+    A mutant that could not be planted or played is none of these, and counts as alive.
+    """
 
     area: str
     name: str
@@ -245,7 +248,7 @@ class Player:
         )
 
     def _is_sound(self, name: str, garden: Garden, target: Target) -> bool:
-        """True for a test that passes in a child in which nothing is planted."""
+        """True for a test that passes in a child where nothing is planted, and nothing remembered."""
         if name not in self._sound:
             outcome, _ = self._fork([name], garden, target, None)
             if outcome != "survived":
@@ -299,15 +302,14 @@ class Player:
         mutant: Mutant | None,
     ) -> None:
         """In the child; never returns."""
-        outcome = "killed"
+        outcome = "broken"
         try:
             os.setpgid(0, 0)
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1)
             if not os.environ.get("LOUD"):
                 os.dup2(quiet, 2)
-            if mutant is not None:
-                garden.plant(target, mutant)
+            garden.forget() if mutant is None else garden.plant(target, mutant)
             outcome = "survived"
             for index, name in enumerate(names):
                 os.write(writing, f"{index}\n".encode())
