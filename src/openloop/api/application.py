@@ -75,6 +75,8 @@ RESOURCES = (
     people,
     verdicts,
 )
+ROUTES = [route for resource in RESOURCES for route in resource.router.routes]
+"""Of the API: `include_router` would build the schemas of each once more for every application."""
 
 
 def create_api(kit: ApiKit) -> FastAPI:
@@ -101,6 +103,7 @@ def create_api(kit: ApiKit) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        routes=ROUTES,
         middleware=[
             Middleware(Redacting, redactor=kit.database.redactor),
             Middleware(Guard, allowed_hosts=kit.allowed_hosts, seconds=kit.pace.request_seconds),
@@ -121,8 +124,6 @@ def create_api(kit: ApiKit) -> FastAPI:
     )
     app.state.kit = kit
     app.state.feeds = feeds
-    for resource in RESOURCES:
-        app.include_router(resource.router)
     app.openapi = _once(app)
     return app
 
