@@ -17,15 +17,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from openloop.actions import apply
-from openloop.storage.database import Database
 from openloop.storage.embedded import EmbeddedPostgres
 from openloop.storage.migrations import migrate
+from tests.kept import KeptDatabase, close_kept
 from tests.scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from openloop.domain.ids import WorkspaceId
+    from openloop.storage.database import Database
 
 # The contract suites are shipped, so pytest has to be told to explain their asserts.
 pytest.register_assert_rewrite("openloop.testing.contracts.surface")
@@ -86,6 +87,7 @@ def own_database(postgres: EmbeddedPostgres) -> Iterator[tuple[str, str]]:
     running = postgres.create_database(name)
     asyncio.run(migrate(running.dsn))
     yield running.dsn, running.superuser_dsn
+    close_kept()
     if kept := _kept.pop(os.getpid(), None):
         kept.close()
     postgres.drop_database(name)
@@ -130,7 +132,7 @@ def superuser(own_database: tuple[str, str]) -> str:
 @pytest.fixture
 async def database(conninfo: str) -> AsyncIterator[Database]:
     """An open database as the application role."""
-    opened = Database(conninfo, size=8, name="openloop-test")
+    opened = KeptDatabase(conninfo, size=8, name="openloop-test")
     await opened.open()
     yield opened
     await opened.close()

@@ -297,7 +297,7 @@ class Database:
         """
         for last in (False, False, True):
             connection = await self._pool.getconn()
-            if not _has_spoken(connection):
+            if not has_spoken(connection):
                 return connection
             try:
                 await connection.execute("SELECT", prepare=False)
@@ -322,7 +322,7 @@ async def _drained(pipeline: AsyncPipeline) -> AsyncGenerator[None]:
         raise
 
 
-def _has_spoken(connection: AsyncConnection[Any]) -> bool:
+def has_spoken(connection: AsyncConnection[Any]) -> bool:
     """True where something can be read from an idle connection: a farewell, or a notice."""
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
