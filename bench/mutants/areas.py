@@ -58,7 +58,7 @@ ABOUT: Mapping[str, tuple[str, ...]] = {
     ),
     "approvals": (
         *("approval", "quorum", "vote", "editing", "breaking", "batches", "room", "twins"),
-        *("people", "targets"),
+        *("people", "targets", "requester"),
     ),
     "budgets": (
         *("budget", "limits", "charge", "extensions", "extending", "tight", "model_calls"),

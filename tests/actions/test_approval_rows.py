@@ -212,6 +212,7 @@ async def test_an_approval_is_used_up_once_with_its_bytes_in_its_round_and_in_ti
         beside = await row(tx, other.id)
         assert not await approvals.consume(tx, replace(one, hash="0" * 64))
         assert not await approvals.consume(tx, replace(one, round=2))
+        assert not await approvals.consume(tx, replace(one, attempt=2))
         assert await approvals.consume(tx, one)
         assert not await approvals.consume(tx, one)
         assert (await approvals.get(tx, one.id)).state is ApprovalState.EXECUTING
@@ -219,6 +220,46 @@ async def test_an_approval_is_used_up_once_with_its_bytes_in_its_round_and_in_ti
     await clock.advance(seconds=(other.expires_at - other.asked_at).total_seconds())
     async with stage.tx() as tx:
         assert not await approvals.consume(tx, other)
+
+
+async def test_a_lost_answer_opens_the_next_attempt_of_its_own_call(
+    stage: Stage, two: tuple[Approval, Approval]
+) -> None:
+    one, other = two
+    person = (await stage.principal("anna")).id
+    async with stage.tx() as tx:
+        await set_state(tx, ApprovalState.EXECUTING)
+        beside = await row(tx, other.id)
+        assert await approvals.next_attempt(tx, one.id)
+        assert not await approvals.next_attempt(tx, one.id), "it is unknown by now"
+        lost = await approvals.get(tx, one.id)
+        assert (lost.state, lost.attempt) == (ApprovalState.UNKNOWN, one.attempt + 1)
+        assert await row(tx, other.id) == beside
+
+        await approvals.add_vote(
+            tx, stage.workspace, lost, principal_id=person, decision="approve", via="api"
+        )
+        [vote] = (await approvals.list_votes_of(tx, [one.id]))[one.id]
+        assert vote.attempt == lost.attempt
+
+
+async def test_who_wants_it_tried_again_gives_time_to_that_call_while_it_is_unknown(
+    stage: Stage, two: tuple[Approval, Approval], clock: Clock
+) -> None:
+    one, other = two
+    async with stage.tx() as tx:
+        await set_state(tx, ApprovalState.UNKNOWN)
+        beside = await row(tx, other.id)
+    await clock.advance(seconds=3600)
+    async with stage.tx() as tx:
+        await approvals.keep_asking(tx, replace(one, attempt=2))
+        asked = await approvals.get(tx, one.id)
+        assert asked.attempt == 2
+        assert asked.expires_at > one.expires_at
+        assert await row(tx, other.id) == beside
+        await set_state(tx, PENDING)
+        await approvals.keep_asking(tx, replace(one, attempt=3))
+        assert (await approvals.get(tx, one.id)).attempt == 2
 
 
 # --- what changes while it waits -----------------------------------------------------------------

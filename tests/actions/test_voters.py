@@ -6,11 +6,14 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from openloop.actions.buttons import buttons_of, hash_token, new_token
 from openloop.actions.opening import open_approval
-from openloop.actions.voters import voter_of
+from openloop.actions.voters import may_vote, voter_of
 from openloop.domain.approval import ApprovalState
 from openloop.domain.audit import Who
+from openloop.domain.ids import PrincipalId, new_id
 from openloop.domain.surface import Actor, Button
 
 if TYPE_CHECKING:
@@ -40,6 +43,36 @@ async def test_a_voter_has_the_rights_of_now(stage: Stage) -> None:
     assert priya.is_active
     assert not (await voter(stage, "priya", active=False)).is_active
     assert not (await voter(stage, "priya", kind="service")).is_active
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+async def test_who_may_vote_is_an_active_person_and_an_approver_of_now(
+    stage: Stage, has_manifest: bool
+) -> None:
+    if not has_manifest:
+        async with stage.tx() as tx:
+            await tx.run("DELETE FROM workspace_revisions")
+
+    async def may(**now: Any) -> bool:
+        row: dict[str, Any] = {"roles": ["approver"], "active": True, "kind": "person", **now}
+        async with stage.tx() as tx:
+            await tx.run(
+                """
+                UPDATE principals SET roles = %(roles)s, active = %(active)s, kind = %(kind)s
+                WHERE name = 'ben'
+                """,
+                row,
+            )
+        ben = await stage.principal("ben")
+        return await may_vote(stage.database, stage.configuration, stage.workspace, ben.id)
+
+    assert await may()
+    assert not await may(roles=["operator"])
+    assert not await may(roles=[])
+    assert not await may(active=False)
+    assert not await may(kind="service")
+    unknown = PrincipalId(new_id())
+    assert not await may_vote(stage.database, stage.configuration, stage.workspace, unknown)
 
 
 async def test_whoever_asked_did_so_by_any_of_their_ids(stage: Stage) -> None:
