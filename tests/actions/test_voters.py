@@ -47,7 +47,7 @@ async def test_a_voter_has_the_rights_of_now(stage: Stage) -> None:
 
 @pytest.mark.parametrize("has_manifest", [True, False])
 async def test_who_may_vote_is_an_active_person_and_an_approver_of_now(
-    stage: Stage, has_manifest: bool
+    stage: Stage, *, has_manifest: bool
 ) -> None:
     if not has_manifest:
         async with stage.tx() as tx:
