@@ -374,6 +374,23 @@ async def test_the_same_request_is_one_of_another_run_that_is_open(
         assert await approvals.find_same(tx, "2" * 64, but_of=other.run_id) is None
 
 
+async def test_however_much_is_open_the_same_request_is_found_at_once(stage: Stage) -> None:
+    for number in range(8):
+        await stage.hold_quietly(root=f"root-{number}", text=f"issue {number}")
+    async with stage.tx() as tx:
+        await tx.run("UPDATE approvals SET hash = id::text")
+
+    async def read(tx: Transaction) -> int:
+        return await tx.value(
+            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'approvals'"
+        )
+
+    async with stage.tx() as tx:
+        before = await read(tx)
+        assert await approvals.find_same(tx, "2" * 64, but_of=RunId(new_id())) is None
+        assert await read(tx) == before
+
+
 # --- waking --------------------------------------------------------------------------------------
 
 
