@@ -171,6 +171,11 @@ async def test_whoever_left_an_id_since_then_asked_by_it(stage: Stage) -> None:
         assert not await was(on_slack("U0MAC"))
         assert not await was(on_slack("U0PHONE", tenant="T0OTHER"))
         assert not await was(Actor(surface="github", tenant=TEAM, id="U0PHONE"))
+        for surface, tenant in (("github", TEAM), ("slack", "T0OTHER")):
+            await principals.set_identity(
+                tx, stage.workspace, ben, surface=surface, tenant=tenant, external_id="U0PHONE"
+            )
+            assert await was(on_slack("U0PHONE"), minutes=1), "it is another id elsewhere"
         await principals.set_identity(
             tx, stage.workspace, ben, surface="slack", tenant=TEAM, external_id="U0PHONE"
         )
