@@ -19,7 +19,7 @@ from openloop.storage.database import Database, has_spoken
 if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
-FORGET = "UNLISTEN *; SELECT pg_advisory_unlock_all(); CLOSE ALL"
+FORGET = "UNLISTEN *; SELECT pg_advisory_unlock_all(); CLOSE ALL; RESET ALL"
 
 
 class KeptConnection(AsyncConnection[Any]):
@@ -29,7 +29,7 @@ class KeptConnection(AsyncConnection[Any]):
     """By process: one that is forked cannot use its parent's."""
 
     @classmethod
-    async def connect(cls, conninfo: str = "", **arguments: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def connect(cls, conninfo: str = "", **arguments: Any) -> Self:
         """A kept connection that is alive, or a new one."""
         idle = cls.idle.get(os.getpid(), [])
         while idle:

@@ -309,7 +309,10 @@ class Player:
             os.dup2(quiet, 1)
             if not os.environ.get("LOUD"):
                 os.dup2(quiet, 2)
-            garden.forget() if mutant is None else garden.plant(target, mutant)
+            if mutant is None:
+                garden.forget()
+            else:
+                garden.plant(target, mutant)
             outcome = "survived"
             for index, name in enumerate(names):
                 os.write(writing, f"{index}\n".encode())
