@@ -42,6 +42,13 @@ async def row(tx: Transaction, id: ApprovalId) -> dict[str, Any]:
     return found
 
 
+async def fetched(tx: Transaction) -> int:
+    """How many rows of approvals this transaction has read, of whatever workspace."""
+    return await tx.value(
+        "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'approvals'"
+    )
+
+
 async def set_state(tx: Transaction, state: ApprovalState) -> None:
     await tx.run("UPDATE approvals SET state = %(state)s", {"state": state})
 
@@ -380,15 +387,28 @@ async def test_however_much_is_open_the_same_request_is_found_at_once(stage: Sta
     async with stage.tx() as tx:
         await tx.run("UPDATE approvals SET hash = id::text")
 
-    async def read(tx: Transaction) -> int:
-        return await tx.value(
-            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'approvals'"
-        )
+    async with stage.tx() as tx:
+        before = await fetched(tx)
+        assert await approvals.find_same(tx, "2" * 64, but_of=RunId(new_id())) is None
+        assert await fetched(tx) == before
+
+
+async def test_however_many_are_parked_counting_reads_what_people_were_told_of(
+    stage: Stage,
+) -> None:
+    anna = (await stage.principal("anna")).id
+    asked = [await stage.hold_quietly(root=f"root-{number}", text="x") for number in range(8)]
+    async with stage.tx() as tx:
+        for number, (_, approval) in enumerate(asked):
+            shown: dict[str, Any] = {"told": [] if number else [anna], "card_id": None}
+            parked = "approvers" if number else ""
+            await approvals.set_shown(tx, approval.id, parked=parked, **shown)
 
     async with stage.tx() as tx:
-        before = await read(tx)
-        assert await approvals.find_same(tx, "2" * 64, but_of=RunId(new_id())) is None
-        assert await read(tx) == before
+        await tx.run("SET LOCAL enable_seqscan = off")
+        before = await fetched(tx)
+        assert await approvals.count_open(tx, [anna]) == {anna: 1}
+        assert await fetched(tx) - before <= 2
 
 
 # --- waking --------------------------------------------------------------------------------------

@@ -33,8 +33,10 @@ from openloop.domain.errors import LostClaim
 from openloop.domain.memory import MemoryKind
 from openloop.domain.pause import Pause, PauseScope
 from openloop.domain.run import RunState
-from openloop.domain.tool import ToolResult
+from openloop.domain.step import StepState
+from openloop.domain.tool import Effect, ToolResult
 from openloop.runtime.context import memory_scope
+from openloop.storage import steps
 from tests import make
 from tests.runtime.fakes import reply
 
@@ -224,6 +226,9 @@ WHILE_ACTING: dict[Action, Callable[[Acting], Awaitable[object]]] = {
     effects.finish: lambda it: effects.finish(
         it.database, it.work, it.run, it.step, DONE, approval=it.approval
     ),
+    effects.finish_reads: lambda it: effects.finish_reads(
+        it.database, it.work, it.run, [(it.step, DONE)]
+    ),
     effects.refuse: lambda it: effects.refuse(it.database, it.work, it.run, it.step, it.approval),
     effects.put_back: lambda it: effects.put_back(
         it.database, it.work, it.run, it.step, it.approval
@@ -326,3 +331,35 @@ async def test_a_worker_that_was_declared_dead_makes_no_effect(
         await WHILE_ACTING[action](late)
 
     assert await everything(stage) == before
+
+
+async def test_reads_are_recorded_together_or_not_at_all(stage: Stage) -> None:
+    """Where one is on record already, another worker is at it: none of them is this worker's to tell."""
+    ref, token = await stage.hold()
+    await stage.press("approve", by="anna", token=token)
+    work = await stage.claim(ref)
+    assert work.run is not None
+    began = [
+        replace(step, seq=seq, key=f"{step.key}-{seq}", effect=Effect.READ)
+        for step in work.steps[-1:]
+        for seq in (91, 92)
+    ]
+    async with stage.tx() as tx:
+        for step in began:
+            await steps.ask_write(
+                tx,
+                stage.workspace,
+                work.run.id,
+                step.seq,
+                kind=step.kind,
+                state=StepState.STARTED,
+                epoch=1,
+            )
+        await steps.finish(tx, work.run.id, 92, output={"content": "before"})
+
+    with pytest.raises(LostClaim):
+        await effects.finish_reads(stage.database, work, work.run, [(step, DONE) for step in began])
+
+    journal = {step.seq: step for step in await stage.steps(work.run)}
+    assert journal[91].state is StepState.STARTED
+    assert journal[92].output == {"content": "before"}

@@ -29,9 +29,11 @@ async def begun(stage: Stage) -> Run:
     return run
 
 
-async def write(tx: Transaction, stage: Stage, run: Run, state: StepState, **parts: Any) -> Any:
+async def write(
+    tx: Transaction, stage: Stage, run: Run, state: StepState, *, seq: int = 1, **parts: Any
+) -> Any:
     asked = await steps.ask_write(
-        tx, stage.workspace, run.id, 1, kind=StepKind.TOOL, state=state, epoch=1, **parts
+        tx, stage.workspace, run.id, seq, kind=StepKind.TOOL, state=state, epoch=1, **parts
     )
     return await asked.one()
 
@@ -43,6 +45,23 @@ async def test_a_finished_step_is_never_finished_again(stage: Stage) -> None:
         assert not await steps.finish(tx, run.id, 1, output={"content": "second"})
     [step] = await stage.steps(run)
     assert step.output == {"content": "first"}
+
+
+async def test_many_are_finished_each_with_its_own_output_and_none_of_another_run(
+    stage: Stage,
+) -> None:
+    run, other = [
+        await stage.run_of(await stage.mention(root=root)) for root in ("root-1", "root-2")
+    ]
+    async with stage.tx() as tx:
+        for seq in (1, 2, 3):
+            for each in (run, other):
+                await write(tx, stage, each, StepState.STARTED, seq=seq)
+        assert await steps.finish_all(tx, run.id, {1: {"content": "a"}, 3: {"content": "c"}})
+        assert not await steps.finish_all(tx, run.id, {2: {"content": "b"}, 3: {"content": "late"}})
+    outputs = [step.output for step in await stage.steps(run)]
+    assert outputs == [{"content": "a"}, {"content": "b"}, {"content": "c"}]
+    assert {step.state for step in await stage.steps(other)} == {StepState.STARTED}
 
 
 async def test_nor_is_it_begun_again(stage: Stage) -> None:

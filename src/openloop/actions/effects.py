@@ -200,6 +200,23 @@ async def finish(
     return replace(step, state=StepState.FINISHED, output=output), row
 
 
+async def finish_reads(
+    database: Database, work: Work, run: Run, made: Sequence[tuple[Step, ToolResult]]
+) -> None:
+    """Record what reads of one model step came to: all of them, or none, and then they are made again.
+
+    Raises:
+        LostClaim
+    """
+    if not made:
+        return
+    async with database.transaction(work.workspace) as tx:
+        await conversations.fence(tx, work.claim)
+        outputs = {step.seq: as_output(result) for step, result in made}
+        if not await steps.finish_all(tx, run.id, outputs):
+            raise LostClaim(f"A read of run {run.id} is on record already")
+
+
 def _output(step: Step, result: ToolResult, approval: Approval | None) -> dict[str, object]:
     """The result, and what people changed about the call before it was made: the model is told."""
     output = as_output(result)

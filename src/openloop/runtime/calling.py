@@ -52,8 +52,7 @@ async def make_calls(kit: Kit, work: Work, run: Run, started: Sequence[Step]) ->
     """Make journaled calls that were allowed at once, and record what each came to."""
     reads = [step for step in started if step.effect is Effect.READ]
     results = await asyncio.gather(*(_read(kit, work, run, step, None) for step in reads))
-    for step, result in zip(reads, results, strict=True):
-        await effects.finish(kit.database, work, run, step, result, approval=None)
+    await effects.finish_reads(kit.database, work, run, list(zip(reads, results, strict=True)))
     for step in started:
         if step.effect is Effect.NOTE:
             await _note(kit, work, run, step)

@@ -433,7 +433,8 @@ async def count_open(tx: Transaction, people: Sequence[PrincipalId]) -> dict[Pri
     found = await tx.tuples(
         """
         SELECT person, count(*) FROM approvals, unnest(told) AS person
-        WHERE state = 'pending' AND openloop.now() < expires_at AND person = ANY(%(people)s::uuid[])
+        WHERE state = 'pending' AND told <> '{}' AND openloop.now() < expires_at
+          AND person = ANY(%(people)s::uuid[])
         GROUP BY person
         """,
         {"people": list(people)},

@@ -8,6 +8,8 @@ from openloop.domain.step import Step
 from openloop.storage import rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openloop.domain.ids import RunId, WorkspaceId
     from openloop.domain.step import StepKind, StepState
     from openloop.domain.tool import Effect
@@ -110,6 +112,23 @@ async def finish(tx: Transaction, run_id: RunId, seq: int, *, output: object) ->
     """Record what a started (or held) step came to; False where that is on record already."""
     parameters = {"run_id": run_id, "seq": seq, "output": rows.json(output)}
     return bool(await tx.run(_FINISH, parameters))
+
+
+async def finish_all(tx: Transaction, run_id: RunId, outputs: Mapping[int, object]) -> bool:
+    """Record what each of these steps came to, by its number; False where one is on record already."""
+    finished = await tx.run(
+        """
+        UPDATE steps s SET state = 'finished', output = came.output, finished_at = openloop.now()
+        FROM unnest(%(seqs)s::integer[], %(outputs)s::jsonb[]) AS came(seq, output)
+        WHERE s.run_id = %(run_id)s AND s.seq = came.seq AND s.state <> 'finished'
+        """,
+        {
+            "run_id": run_id,
+            "seqs": list(outputs),
+            "outputs": [rows.json(output) for output in outputs.values()],
+        },
+    )
+    return finished == len(outputs)
 
 
 async def sweep(tx: Transaction, *, keep_days: int, limit: int) -> int:
