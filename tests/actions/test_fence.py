@@ -340,9 +340,7 @@ async def test_reads_are_recorded_together_or_not_at_all(stage: Stage) -> None:
     work = await stage.claim(ref)
     assert work.run is not None
     began = [
-        replace(step, seq=seq, key=f"{step.key}-{seq}", effect=Effect.READ)
-        for step in work.steps[-1:]
-        for seq in (91, 92)
+        replace(step, seq=seq, effect=Effect.READ) for step in work.steps[-1:] for seq in (91, 92)
     ]
     async with stage.tx() as tx:
         for step in began:
