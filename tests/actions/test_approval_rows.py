@@ -393,24 +393,6 @@ async def test_however_much_is_open_the_same_request_is_found_at_once(stage: Sta
         assert await fetched(tx) == before
 
 
-async def test_however_many_are_parked_counting_reads_what_people_were_told_of(
-    stage: Stage,
-) -> None:
-    anna = (await stage.principal("anna")).id
-    asked = [await stage.hold_quietly(root=f"root-{number}", text="x") for number in range(8)]
-    async with stage.tx() as tx:
-        for number, (_, approval) in enumerate(asked):
-            shown: dict[str, Any] = {"told": [] if number else [anna], "card_id": None}
-            parked = "approvers" if number else ""
-            await approvals.set_shown(tx, approval.id, parked=parked, **shown)
-
-    async with stage.tx() as tx:
-        await tx.run("SET LOCAL enable_seqscan = off")
-        before = await fetched(tx)
-        assert await approvals.count_open(tx, [anna]) == {anna: 1}
-        assert await fetched(tx) - before <= 2
-
-
 # --- waking --------------------------------------------------------------------------------------
 
 

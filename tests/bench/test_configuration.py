@@ -12,7 +12,7 @@ from bench.configuration import Tally, try_mutant
 if TYPE_CHECKING:
     from openloop.domain.widening import Widening
 
-SAMPLED = 160
+SAMPLED = 80
 
 
 def test_no_mutated_manifest_widens_rights_silently() -> None:

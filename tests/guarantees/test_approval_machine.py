@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.guarantees.approval_machine import theatre
 
-EXAMPLES, STEPS = 20, 10
+EXAMPLES, STEPS = 12, 10
 
 
 def test_whatever_people_do_the_promises_hold(conninfo: str) -> None:
