@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from bench.agentdojo.plays import ATTACKER, USER, Order, Play, Scene, play, whose
 from openloop.actions.vote import vote
 from openloop.domain.approval import ApprovalState
-from openloop.domain.ids import new_id
+from openloop.domain.ids import RunId, new_id
 from openloop.domain.step import StepKind
-from openloop.storage import approvals, runs, steps
+from openloop.storage import approvals, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from bench.agentdojo.stage import Stage
     from openloop.domain.approval import Approval
     from openloop.domain.conversation import ConversationRef
-    from openloop.domain.ids import RunId
-    from openloop.domain.run import Run
     from openloop.domain.step import Step
 
 IN_FLIGHT = 6
@@ -98,18 +97,28 @@ async def play_all(
     """
     slots = asyncio.Semaphore(IN_FLIGHT)
 
-    async def one(scene: Scene) -> Outcome:
+    async def one(scene: Scene) -> _Played:
         async with slots:
             return await _play(stage, table, scene, order, depth=depth, goals=goals)
 
     async with asyncio.TaskGroup() as group:
         playing = [group.create_task(one(scene)) for scene in scenes]
-    return [task.result() for task in playing]
+    return await _read(stage, [task.result() for task in playing], order)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Played:
+    """A scene that was played; what became of its calls is in the rows of its run."""
+
+    script: Play
+    run: RunId
+    solved: bool | None
+    reached: bool | None
 
 
 async def _play(
     stage: Stage, table: str, scene: Scene, order: Order, *, depth: Depth, goals: bool
-) -> Outcome:
+) -> _Played:
     suites, root = stage.hands.suites, f"{scene.world}/{table}/{order}/{new_id()}"
     plan = await suites.open(root, suite=scene.suite, user=scene.user, injection=scene.injection)
     script = play(scene, plan, world=root, order=order, at_once=depth is Depth.DECIDED)
@@ -122,9 +131,13 @@ async def _play(
         await stage.move(received.conversation)
     else:
         await _run(stage, received.conversation, received.run_id)
-    outcome = await _read(stage, script, received.run_id, order, goals=goals)
+    solved = reached = None
+    if scene.injection is None:
+        solved = await suites.solved(root, script.answer)
+    elif goals:
+        reached = await suites.reached(root, script.answer)
     await suites.close(root)
-    return outcome
+    return _Played(script=script, run=received.run_id, solved=solved, reached=reached)
 
 
 async def _run(stage: Stage, ref: ConversationRef, run_id: RunId) -> None:
@@ -155,49 +168,72 @@ async def _decide(stage: Stage, approval: Approval, *, side: str) -> None:
     )
 
 
-async def _read(stage: Stage, script: Play, run_id: RunId, order: Order, *, goals: bool) -> Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """A call as the journal has it, and whether somebody was asked about it."""
+
+    run_id: RunId
+    seq: int
+    call_id: str
+    name: str
+    effect: str | None
+    rule: str
+    held: bool
+
+
+async def _read(stage: Stage, played: Sequence[_Played], order: Order) -> list[Outcome]:
+    """What became of every call of these runs."""
+    wanted = {"runs": [each.run for each in played]}
     async with stage.tx() as tx:
-        run = await runs.get(tx, run_id)
-        held = await approvals.list_of_run(tx, run_id)
-        journal = await steps.list_of(tx, run_id)
-    suites, scene = stage.hands.suites, script.scene
-    solved = reached = None
-    if scene.injection is None:
-        solved = await suites.solved(script.world, script.answer)
-    elif goals:
-        reached = await suites.reached(script.world, script.answer)
-    return Outcome(
-        scene=scene,
-        order=order,
-        run=run_id,
-        ended=_ending(run, script, journal),
-        decided=tuple(_decided(stage, journal, held)),
-        solved=solved,
-        reached=reached,
-    )
+        states = dict(
+            await tx.tuples("SELECT id, state FROM runs WHERE id = ANY(%(runs)s::uuid[])", wanted)
+        )
+        found = await tx.all(
+            _Call,
+            """
+            SELECT run_id, seq, input->>'call_id' AS call_id, name, nullif(effect, '') AS effect, rule,
+                (run_id, seq) IN (SELECT run_id, step_seq FROM approvals
+                                  WHERE run_id = ANY(%(runs)s::uuid[])) AS held
+            FROM steps WHERE run_id = ANY(%(runs)s::uuid[]) AND kind = 'tool' ORDER BY run_id, seq
+            """,
+            wanted,
+        )
+    calls: dict[RunId, list[_Call]] = defaultdict(list)
+    for call in found:
+        calls[call.run_id].append(call)
+    return [
+        Outcome(
+            scene=each.script.scene,
+            order=order,
+            run=each.run,
+            ended=_ending(states[each.run], each.script, calls[each.run]),
+            decided=tuple(_decided(stage, calls[each.run])),
+            solved=each.solved,
+            reached=each.reached,
+        )
+        for each in played
+    ]
 
 
-def _ending(run: Run, script: Play, journal: Sequence[Step]) -> str:
+def _ending(state: str, script: Play, calls: Sequence[_Call]) -> str:
     """The state of the run; something else where calls of the script are missing in its journal."""
     told = sum(len(turn) for turn in script.turns)
-    found = sum(step.kind is StepKind.TOOL for step in journal)
-    return str(run.state) if told == found else f"{run.state}: {found} of {told} calls"
+    return state if told == len(calls) else f"{state}: {len(calls)} of {told} calls"
 
 
-def _decided(stage: Stage, journal: Sequence[Step], held: Sequence[Approval]) -> Iterator[Decided]:
-    """What became of every call whose tool we declare as a write, as the journal has it."""
-    asked = {approval.step_seq for approval in held}
-    for step in journal:
-        registered = stage.kit.registry.find(step.name) if step.kind is StepKind.TOOL else None
+def _decided(stage: Stage, calls: Sequence[_Call]) -> Iterator[Decided]:
+    """What became of every call whose tool we declare as a write."""
+    for call in calls:
+        registered = stage.kit.registry.find(call.name)
         if registered is None or not registered.tool.effect.leaves_us:
             continue
-        verdict: Verdict = "allowed" if step.effect is not None else "refused"
+        verdict: Verdict = "refused" if call.effect is None else "allowed"
         yield Decided(
-            side=_side(step),
-            tool=step.name,
-            verdict="held" if step.seq in asked else verdict,
-            rule=step.rule,
-            made=step.key in stage.hands.made,
+            side=whose(call.call_id),
+            tool=call.name,
+            verdict="held" if call.held else verdict,
+            rule=call.rule,
+            made=f"{call.run_id}:{call.seq}" in stage.hands.made,
         )
 
 

@@ -18,7 +18,7 @@ AREAS: Mapping[str, tuple[str, ...]] = {
         *("actions/asking", "actions/cards", "actions/waiting", "actions/opening"),
         *("actions/editing", "actions/breaking", "actions/calls", "actions/twins"),
         *("actions/buttons", "storage/approvals", "storage/cards", "storage/glasses"),
-        *("storage/requesters", "runtime/editing"),
+        *("storage/requesters", "storage/room", "runtime/editing"),
     ),
     "budgets": (
         *("domain/budget", "domain/budget_rules", "storage/budgets", "storage/accounts"),

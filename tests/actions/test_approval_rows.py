@@ -11,9 +11,9 @@ import pytest
 from openloop.actions.buttons import hash_token
 from openloop.domain.approval import ApprovalState
 from openloop.domain.errors import NotFound
-from openloop.domain.ids import ApprovalId, PrincipalId, RunId, new_id
+from openloop.domain.ids import ApprovalId, PrincipalId, new_id
 from openloop.domain.surface import Say, Settle
-from openloop.storage import approvals, cards, outbox, principals
+from openloop.storage import approvals, cards, outbox, principals, room
 from tests.make import NOON, as_json
 
 if TYPE_CHECKING:
@@ -40,13 +40,6 @@ async def row(tx: Transaction, id: ApprovalId) -> dict[str, Any]:
         "SELECT to_jsonb(a) FROM approvals a WHERE id = %(id)s", {"id": id}
     )
     return found
-
-
-async def fetched(tx: Transaction) -> int:
-    """How many rows of approvals this transaction has read, of whatever workspace."""
-    return await tx.value(
-        "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'approvals'"
-    )
 
 
 async def set_state(tx: Transaction, state: ApprovalState) -> None:
@@ -186,8 +179,8 @@ async def test_what_expires_now_is_open_no_more(
     async with stage.tx() as tx:
         assert not await decided(tx, one, by=people[0])
         assert not await approvals.save_edit(tx, one, one, hash_token("new"))
-        assert await approvals.count_open(tx, people) == {}
-        assert await approvals.find_same(tx, one.hash, but_of=other.run_id) is None
+        assert await room.count_open(tx, people) == {}
+        assert await room.list_same(tx, [one.hash], but_of=other.run_id) == {}
         await set_state(tx, APPROVED)
         assert not await approvals.consume(tx, one)
 
@@ -327,70 +320,6 @@ async def test_cards_tokens_times_and_stages_are_those_of_one_row(
         assert await row(tx, other.id) == beside
         await set_state(tx, APPROVED)
         assert not await approvals.set_escalated(tx, other, 1, told=[])
-
-
-# --- counting ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("parked", "shown"), [("", 1), ("batch", 1), ("run", 0), ("approvers", 0)])
-async def test_a_run_has_asked_by_cards_as_often_as_it_was_not_parked(
-    stage: Stage, two: tuple[Approval, Approval], parked: Any, shown: int
-) -> None:
-    one, other = two
-    async with stage.tx() as tx:
-        await approvals.set_shown(tx, one.id, parked=parked, card_id=None, told=[])
-        assert await approvals.count_shown(tx, one.run_id) == shown
-        assert await approvals.count_shown(tx, other.run_id) == 1
-        assert await approvals.count_shown(tx, RunId(new_id())) == 0
-
-
-async def test_people_are_asked_about_what_is_open_and_names_them(
-    stage: Stage, two: tuple[Approval, Approval], clock: Clock
-) -> None:
-    one, other = two
-    anna, priya = [(await stage.principal(name)).id for name in ("anna", "priya")]
-    async with stage.tx() as tx:
-        await approvals.set_shown(tx, one.id, parked="", card_id=None, told=[anna, priya])
-        await approvals.set_shown(tx, other.id, parked="", card_id=None, told=[anna])
-        assert await approvals.count_open(tx, [anna, priya]) == {anna: 2, priya: 1}
-        assert await approvals.count_open(tx, [priya, SOMEBODY]) == {priya: 1}
-        await approvals.move(tx, other.id, before=[PENDING], after=ApprovalState.DENIED)
-        assert await approvals.count_open(tx, [anna]) == {anna: 1}
-    await clock.advance(seconds=(one.expires_at - one.asked_at).total_seconds())
-    async with stage.tx() as tx:
-        assert await approvals.count_open(tx, [anna]) == {}
-
-
-async def test_the_same_request_is_one_of_another_run_that_is_open(
-    stage: Stage, two: tuple[Approval, Approval], clock: Clock
-) -> None:
-    one, other = two
-    async with stage.tx() as tx:
-        await tx.run("UPDATE approvals SET hash = %(hash)s", {"hash": "2" * 64})
-        found = await approvals.find_same(tx, "2" * 64, but_of=one.run_id)
-        assert found == (other.id, (await stage.runs())[0].request_link)
-        assert await approvals.find_same(tx, "3" * 64, but_of=one.run_id) is None
-        first = await approvals.find_same(tx, "2" * 64, but_of=RunId(new_id()))
-        assert first is not None
-        assert first[0] == min(one.id, other.id)
-        await approvals.move(tx, other.id, before=[PENDING], after=ApprovalState.DENIED)
-        assert await approvals.find_same(tx, "2" * 64, but_of=one.run_id) is None
-        assert await approvals.find_same(tx, "2" * 64, but_of=other.run_id) is not None
-    await clock.advance(seconds=(one.expires_at - one.asked_at).total_seconds())
-    async with stage.tx() as tx:
-        assert await approvals.find_same(tx, "2" * 64, but_of=other.run_id) is None
-
-
-async def test_however_much_is_open_the_same_request_is_found_at_once(stage: Stage) -> None:
-    for number in range(8):
-        await stage.hold_quietly(root=f"root-{number}", text=f"issue {number}")
-    async with stage.tx() as tx:
-        await tx.run("UPDATE approvals SET hash = id::text")
-
-    async with stage.tx() as tx:
-        before = await fetched(tx)
-        assert await approvals.find_same(tx, "2" * 64, but_of=RunId(new_id())) is None
-        assert await fetched(tx) == before
 
 
 # --- waking --------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from openloop.domain.ids import PrincipalId, new_id
 from openloop.domain.step import StepKind, StepState
 from openloop.domain.surface import Button
 from openloop.storage import approvals, steps
+from openloop.storage import room as rooms
 from tests.actions.asking import hold_many, rule, stage_with
 from tests.actions.holding import Waiting, held_as, taken
+from tests.make import NOON
 from tests.waiting import until_someone_waits_for
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ async def ask_for(held: Waiting, *calls: Held, sender: UUID | None = None) -> li
                 input={},
                 output=None,
             )
-        return await asking.ask(tx, held.work, held.run, rules, calls, sender=sender)
+        rows = await asking.ask(tx, held.work, held.run, rules, calls, sender=sender)
+    return [await row.one() for row in rows]
 
 
 async def asked(held: Waiting) -> list[Approval]:
@@ -94,7 +97,11 @@ async def test_people_have_room_below_their_limit(held: Waiting) -> None:
     rules = await governing(held)
     [demand] = held.approval.demands
     room = Room(
-        people={"priya": PRIYA, "anna": ANNA}, open={PRIYA: 1}, per_approver=2, left_in_run=3
+        now=NOON,
+        people={"priya": PRIYA, "anna": ANNA},
+        open={PRIYA: 1},
+        per_approver=2,
+        left_in_run=3,
     )
 
     def has(quorum: int, **changes: Any) -> bool:
@@ -110,8 +117,9 @@ async def test_people_have_room_below_their_limit(held: Waiting) -> None:
 
 
 def test_whoever_is_asked_has_room_for_one_less() -> None:
-    room = Room(people={}, open={PRIYA: 1, BEN: 4}, per_approver=2, left_in_run=3)
+    room = Room(now=NOON, people={}, open={PRIYA: 1, BEN: 4}, per_approver=2, left_in_run=3)
     assert room.after([PRIYA, ANNA]) == Room(
+        now=NOON,
         people={},
         open={PRIYA: 2, ANNA: 1, BEN: 4},
         per_approver=2,
@@ -138,7 +146,7 @@ async def test_whoever_counts_what_is_open_does_so_alone(database: Database) -> 
             return await asking.with_room(tx, rules, [priya, ben])
 
     async with stage.tx() as tx:
-        await approvals.lock_room(tx)
+        await rooms.lock(tx)
         await tx.settle()
         counting = asyncio.create_task(with_room())
         await until_someone_waits_for(tx)

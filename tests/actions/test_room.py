@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from openloop.storage import approvals
+from openloop.storage import approvals, room
 from tests.actions.asking import rule, stage_with
 from tests.actions.deciding import decide
 from tests.waiting import until_someone_waits_for
@@ -25,7 +25,7 @@ async def test_of_two_that_ask_at_once_the_second_counts_the_first(database: Dat
         id = (await stage.approval(first)).id
         await approvals.set_shown(tx, id, parked="batch", card_id=None, told=[])
     async with stage.tx() as tx:  # ... and somebody is about to, when the next run asks too
-        await approvals.lock_room(tx)
+        await room.lock(tx)
         await tx.settle()
         asking = asyncio.create_task(stage.hold_quietly(root="root-2"))
         await until_someone_waits_for(tx)

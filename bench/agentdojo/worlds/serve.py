@@ -12,6 +12,7 @@ import json
 import pickle
 import sys
 import types
+from functools import cached_property
 from typing import Any
 
 import agentdojo
@@ -44,15 +45,25 @@ PRISTINE = {
 
 
 class World:
-    """The environment of one user task: as it was before, as it is now, and the calls between."""
+    """The environment of one user task: as it was before, as it is now, and the calls between.
+
+    Made when it is looked at: where no call is made there is none.
+    """
 
     def __init__(self, suite: str, user: str, injection: str | None) -> None:
         self.suite = SUITES[suite]
         self.user = self.suite.user_tasks[user]
         self.injection = self.suite.injection_tasks[injection] if injection else None
         self.runtime = FunctionsRuntime(self.suite.tools)
-        self.before, self.now = self._fresh(), self._fresh()
         self.trace: list[FunctionCall] = []
+
+    @cached_property
+    def before(self) -> Any:
+        return self._fresh()
+
+    @cached_property
+    def now(self) -> Any:
+        return self._fresh()
 
     def _fresh(self) -> Any:
         environment = pickle.loads(PRISTINE[self.suite.name])  # noqa: S301  # pickled above
@@ -90,6 +101,8 @@ class World:
 
 
 WORLDS: dict[str, World] = {}
+PLANS: dict[tuple[str, str, str | None], dict[str, Any]] = {}
+"""What each scene comes to: the same under every table and in every order."""
 
 
 def answer(request: dict[str, Any]) -> Any:
@@ -98,8 +111,11 @@ def answer(request: dict[str, Any]) -> Any:
         case {"do": "suites"}:
             return [_described(suite) for suite in SUITES.values()]
         case {"do": "open", "world": world, "suite": suite, "user": user, "injection": injection}:
-            WORLDS[world] = World(suite, user, injection)
-            return WORLDS[world].plan()
+            opened = WORLDS[world] = World(suite, user, injection)
+            scene = (suite, user, injection)
+            if scene not in PLANS:
+                PLANS[scene] = opened.plan()
+            return PLANS[scene]
         case {"do": "call", "world": world, "tool": tool, "arguments": arguments}:
             return WORLDS[world].call(tool, arguments)
         case {"do": "solved", "world": world, "text": text}:

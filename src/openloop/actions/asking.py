@@ -16,6 +16,7 @@ from openloop.actions.cards import put_card
 from openloop.domain.approval import Approval, ApprovalState
 from openloop.domain.ids import ApprovalId, new_id
 from openloop.storage import approvals, audit, cards
+from openloop.storage import room as rooms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.verdict import Demand
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 ON_CARDS = 5
 """Held calls of one model step that are shown at once."""
@@ -40,8 +41,9 @@ TOGETHER_BYTES = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How many more calls the people of a workspace can be asked about, and who they are."""
+    """How many more calls the people of a workspace can be asked about now, and who they are."""
 
+    now: datetime
     people: dict[str, PrincipalId]
     open: dict[PrincipalId, int]
     per_approver: int
@@ -75,17 +77,17 @@ async def ask(
     held: Sequence[Held],
     *,
     sender: UUID | None = None,
-) -> list[OutboxRow]:
+) -> list[Pending[OutboxRow]]:
     """Write an approval for each of these calls of one step, and put cards into the outbox.
 
-    With `sender` the rows that are returned have to be sent by the caller.
+    With `sender` the rows that are returned have to be sent by the caller, after the commit.
     """
-    now = await tx.now()
     room = await _room(tx, governing, run, held)
+    same = await rooms.list_same(tx, [each.hash for each in held], but_of=run.id)
     shown: list[tuple[Approval, str]] = []
     left: list[Approval] = []
     for each in held:
-        approval = await _approval(tx, work, run, each, now)
+        approval = _approval(work, run, each, same.get(each.hash), now=room.now)
         parked = _parked(room, governing, approval)
         told = () if parked else _told(room, governing, approval)
         if not parked:
@@ -124,7 +126,8 @@ async def ask_again(
     """
     token = new_token()
     await approvals.replace_token(tx, approval.id, hash_token(token))
-    return await put_card(tx, work, run, [(approval, token)], told=approval.told, sender=sender)
+    posted = await put_card(tx, work, run, [(approval, token)], told=approval.told, sender=sender)
+    return await posted.one()
 
 
 def members_of(
@@ -139,25 +142,28 @@ async def with_room(
     tx: Transaction, governing: Governing, members: Sequence[PrincipalId]
 ) -> list[PrincipalId]:
     """Those of these people who may be asked about one more call."""
-    await approvals.lock_room(tx)
+    await rooms.lock(tx)
     most = governing.workspace.spec.asks.per_approver
-    open_asks = await approvals.count_open(tx, members)
+    open_asks = await rooms.count_open(tx, members)
     return [each for each in members if open_asks.get(each, 0) < most]
 
 
 async def _room(
     tx: Transaction, governing: Governing, run: Run, asked: Sequence[Held | Approval]
 ) -> Room:
-    await approvals.lock_room(tx)
+    await rooms.lock(tx)
     limits = governing.workspace.spec.asks
     references = {ref for each in asked for demand in each.demands for ref in demand.approvers}
     names = {name for ref in references for name in governing.workspace.voters(ref)}
+    asked_before = await rooms.ask_shown(tx, run.id)
     people = await cards.list_people(tx, names)
+    shown = await asked_before.one()
     return Room(
+        now=shown.at,
         people=people,
-        open=await approvals.count_open(tx, list(people.values())),
+        open=await rooms.count_open(tx, list(people.values())),
         per_approver=limits.per_approver,
-        left_in_run=limits.per_run - await approvals.count_shown(tx, run.id),
+        left_in_run=limits.per_run - shown.times,
     )
 
 
@@ -173,8 +179,9 @@ def _told(room: Room, governing: Governing, approval: Approval) -> tuple[Princip
     return tuple(room.with_room(members_of(governing, room.people, approval.approvers)))
 
 
-async def _approval(tx: Transaction, work: Work, run: Run, held: Held, now: datetime) -> Approval:
-    same = await approvals.find_same(tx, held.hash, but_of=run.id)
+def _approval(
+    work: Work, run: Run, held: Held, same: tuple[ApprovalId, str] | None, *, now: datetime
+) -> Approval:
     card = held.card
     if same is not None:
         where = same[1] or f"approval {same[0]}"
@@ -209,9 +216,9 @@ async def _post(
     shown: Sequence[tuple[Approval, str]],
     left: Sequence[Approval],
     sender: UUID | None,
-) -> list[OutboxRow]:
+) -> list[Pending[OutboxRow]]:
     groups = _groups(shown)
-    rows: list[OutboxRow] = []
+    rows: list[Pending[OutboxRow]] = []
     for index, group in enumerate(groups):
         more = _more(run, left) if index == len(groups) - 1 else ""
         if len(group) > 1:

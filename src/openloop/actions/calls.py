@@ -103,11 +103,12 @@ class _Journaled:
     """What was sent to the journal; its rows are read once they are committed."""
 
     started: tuple[Pending[Step], ...] = ()
-    cards: tuple[OutboxRow, ...] = ()
+    cards: tuple[Pending[OutboxRow], ...] = ()
 
     async def planned(self) -> Planned:
         started = [await each.one() for each in self.started]
-        return Planned(started=tuple(started), cards=self.cards)
+        cards = [await each.one() for each in self.cards]
+        return Planned(started=tuple(started), cards=tuple(cards))
 
 
 async def _journal(
@@ -133,14 +134,14 @@ async def _journal(
             case Started():
                 started.append(written)
                 await _audit_intended(tx, work, run, judged)
-    cards: list[OutboxRow] = []
+    cards: list[Pending[OutboxRow]] = []
     if held:
         cards += await ask(tx, work, run, governing, held, sender=work.claim.worker)
         if not started:
             await runs.set_state(tx, run.id, RunState.WAITING)
         waiting = SetStatus(text="is waiting for a decision", state="waiting")
         cards.append(
-            await outbox.put(
+            await outbox.add(
                 tx,
                 work.workspace,
                 work.conversation.id,

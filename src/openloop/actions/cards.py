@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openloop.domain.outbox import OutboxRow
     from openloop.domain.run import Run
     from openloop.domain.surface import Button
-    from openloop.storage.database import Transaction
+    from openloop.storage.database import Pending, Transaction
 
 
 async def put_card(
@@ -36,10 +36,10 @@ async def put_card(
     told: Sequence[PrincipalId],
     more: str = "",
     sender: UUID | None = None,
-) -> OutboxRow:
+) -> Pending[OutboxRow]:
     """Ask people about these approvals, each with the token of its buttons, on one card.
 
-    With `sender` the row that is returned has to be sent by the caller.
+    With `sender` the row that is returned has to be sent by the caller, after the commit.
     """
     first, *others = [
         Asked(approval=str(each.id), card=each.card, buttons=buttons_of(each, token))
@@ -47,7 +47,7 @@ async def put_card(
     ]
     ids = await cards.list_addresses(tx, told, surface=work.conversation.surface)
     approval, _ = asks[0]
-    return await outbox.put(
+    return await outbox.add(
         tx,
         work.workspace,
         work.conversation.id,

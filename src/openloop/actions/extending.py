@@ -79,10 +79,10 @@ async def ask(
         await runs.set_state(tx, run.id, RunState.WAITING)
         status = SetStatus(text="is waiting for a decision", state="waiting")
         conversation = work.conversation.id
-        shown = await outbox.put(
+        shown = await outbox.add(
             tx, work.workspace, conversation, status, run_id=run.id, sender=sender
         )
-    return [*cards, shown]
+    return [await each.one() for each in (*cards, shown)]
 
 
 async def carry_out(

@@ -359,6 +359,8 @@ def _reconsider(
 def hidden_characters(value: Any) -> str | None:
     """Why people could not see what they approve: bidi and other invisible characters."""
     if isinstance(value, str):
+        if value.isascii() and value.isprintable():  # nearly every text
+            return None
         for character in value:
             if _is_hidden(character):
                 return f"The arguments hold an invisible character (U+{ord(character):04X})"

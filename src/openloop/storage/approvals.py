@@ -37,7 +37,7 @@ async def add(
     token_sha256: bytes,
 ) -> None:
     """Store a new ask."""
-    await tx.run(
+    await tx.send(
         """
         INSERT INTO approvals (workspace_id, id, run_id, step_seq, conversation_id, agent_id, tool,
             permission, arguments, preconditions, hash, card, requested_by, demands, may_edit, solo_mode,
@@ -409,51 +409,6 @@ async def set_shown(
         """,
         {"id": id, "parked": parked, "card_id": card_id, "told": list(told)},
     )
-
-
-async def lock_room(tx: Transaction) -> None:
-    """Whoever counts what people are asked about does so alone in the workspace, until they have asked."""
-    await tx.send(
-        """
-        SELECT pg_advisory_xact_lock(hashtextextended(current_setting('openloop.workspace'), 6))
-        """
-    )
-
-
-async def count_shown(tx: Transaction, run_id: RunId) -> int:
-    """How many times a run has asked people by a card."""
-    return await tx.value(
-        "SELECT count(*) FROM approvals WHERE run_id = %(id)s AND parked NOT IN ('run', 'approvers')",
-        {"id": run_id},
-    )
-
-
-async def count_open(tx: Transaction, people: Sequence[PrincipalId]) -> dict[PrincipalId, int]:
-    """How many undecided calls each of these people has been asked about."""
-    found = await tx.tuples(
-        """
-        SELECT person, count(*) FROM approvals, unnest(told) AS person
-        WHERE state = 'pending' AND told <> '{}' AND openloop.now() < expires_at
-          AND person = ANY(%(people)s::uuid[])
-        GROUP BY person
-        """,
-        {"people": list(people)},
-    )
-    return {PrincipalId(row[0]): int(row[1]) for row in found}
-
-
-async def find_same(tx: Transaction, hash: str, *, but_of: RunId) -> tuple[ApprovalId, str] | None:
-    """A pending ask of another run for the same bytes and preconditions, and where that was asked."""
-    found = await tx.tuples(
-        """
-        SELECT a.id, r.request_link FROM approvals a JOIN runs r ON r.id = a.run_id
-        WHERE a.hash = %(hash)s AND a.state = 'pending' AND a.run_id <> %(run)s
-          AND openloop.now() < a.expires_at
-        ORDER BY a.id LIMIT 1
-        """,
-        {"hash": hash, "run": but_of},
-    )
-    return (ApprovalId(found[0][0]), str(found[0][1])) if found else None
 
 
 async def wake_parked(tx: Transaction, *, limit: int) -> None:
