@@ -75,7 +75,7 @@ class Depth(StrEnum):
     """How far a scene is played.
 
     whole: to the end of the run, everything held is decided and every call that may be is made.
-    decided: until each call is journaled as allowed, refused or held; nobody votes.
+    decided: until each call is journaled as allowed, refused or held; none is made, nobody votes.
     """
 
     WHOLE = "whole"
@@ -128,7 +128,7 @@ async def _play(
     assert received.conversation is not None, received
     stage.hands.plays[str(received.run_id)] = script
     if depth is Depth.DECIDED and len(script.turns) == 1:
-        await stage.move(received.conversation)
+        await stage.decide(received.conversation)
     else:
         await _run(stage, received.conversation, received.run_id)
     solved = reached = None

@@ -6,7 +6,8 @@ tools, which are AgentDojo's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -40,7 +41,7 @@ from openloop.storage import principals
 from openloop.tools.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from openloop.domain.conversation import ConversationRef
     from openloop.domain.ids import WorkspaceId
     from openloop.domain.manifest_workspace import WorkspaceManifest
+    from openloop.domain.outbox import OutboxRow
     from openloop.domain.principal import Principal
     from openloop.models.client import GatewayClient
     from openloop.plugin import Surface
@@ -63,6 +65,19 @@ _FREE = PriceOverride(
     max_output_tokens=4096,
     context_window=10_000_000,
 )
+
+
+class Journaled(Exception):
+    """The calls of a model step are on record, and nothing has been done about them yet."""
+
+
+class Halt(Courier):
+    """Where a run forwards what it asked people for, right after it was journaled, it goes no further."""
+
+    async def forward(
+        self, ref: ConversationRef, rows: Sequence[OutboxRow], thread: Thread
+    ) -> None:
+        raise Journaled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +117,13 @@ class Stage:
             )
         )
 
-    async def move(self, ref: ConversationRef) -> None:
-        """Take the conversation and make the first move of its run: one model step, as decided."""
+    async def decide(self, ref: ConversationRef) -> None:
+        """Take the conversation and its first model step, until what that asked for is decided."""
         work = await claims.take(self.database, self.configuration, ref, worker=self.kit.worker)
         assert work is not None
-        await turn.advance(self.kit, work)
+        courier = Halt(self.database, self.kit.surfaces, self.kit.worker)
+        with suppress(Journaled):
+            await turn.advance(replace(self.kit, courier=courier), work)
 
 
 async def staged(suites: Suites, database: Database) -> Stage:
