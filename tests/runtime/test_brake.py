@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -21,10 +23,14 @@ from tests.runtime.fakes import Killed, reply
 from tests.waiting import until, until_someone_waits_for
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from openloop.actions.claims import Work
     from openloop.domain.conversation import ConversationRef
+    from openloop.domain.ids import WorkspaceId
     from openloop.domain.model import ModelRequest
     from openloop.domain.pause import Pause
+    from openloop.storage.database import Database, Transaction
     from tests.make import Stage
 
 PRIYA = Who(kind="principal", name="priya")
@@ -264,16 +270,31 @@ async def test_a_pause_waits_for_an_intent_under_way_and_what_is_behind_it_waits
     assert await intending is not None
 
 
+@dataclass(frozen=True)
+class Impatient:
+    """A database in which everybody gives up waiting at once, unless they say otherwise."""
+
+    database: Database
+
+    @asynccontextmanager
+    async def transaction(self, workspace: WorkspaceId) -> AsyncGenerator[Transaction]:
+        """A transaction like that."""
+        async with self.database.transaction(workspace) as tx:
+            for each in ("lock_timeout", "statement_timeout"):
+                await tx.send("SELECT set_config(%(name)s, '50ms', true)", {"name": each})
+            yield tx
+
+
 async def test_a_pause_outlasts_the_slowest_intent(stage: Stage) -> None:
     """Everybody else gives up sooner: what is overloaded has to be stopped, too."""
     work = await stage.claim(await stage.mention())
+    impatient = replace(stage, database=cast("Database", Impatient(stage.database)))
     async with stage.tx() as tx:
         await conversations.fence(tx, work.claim)
         await tx.settle()
-        pausing = asyncio.create_task(pause_agent(stage))
+        pausing = asyncio.create_task(pause_agent(impatient))
         await until_someone_waits_for(tx)
-        for _ in range(11):
-            await tx.run("SELECT pg_sleep(0.4)")
+        await tx.run("SELECT pg_sleep(0.3)")
     await pausing
 
     assert await stage.kinds("brake.") == ["brake.paused"]

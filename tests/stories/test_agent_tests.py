@@ -48,13 +48,7 @@ def test_the_examples_pass(run: Callable[..., tuple[int, Any, str]]) -> None:
     assert sum(len(each["checks"]) for each in ran) == 11
 
 
-def test_an_agent_that_does_otherwise_fails_and_it_is_told_what_was_seen(
-    run: Callable[..., tuple[int, Any, str]], tmp_path: Path
-) -> None:
-    """The same thread, with an approver who approves: the issue is made, and words are other words."""
-    (tmp_path / "otherwise.yaml").write_text(
-        HEAD
-        + """metadata: { name: otherwise, agent: dev-platform }
+OTHERWISE = """metadata: { name: otherwise, agent: dev-platform }
 spec:
   thread:
     - { by: ben, text: "summarize this thread" }
@@ -70,40 +64,40 @@ spec:
     never_says: [Summary]
     costs_less_than_usd: 0.000001
 """
-    )
+"""The thread of an example, with an approver who approves: the issue is made, and words are other words."""
+CANNOT_BE_PLAYED = {
+    "stranger": '{ thread: [ { by: nobody, text: "hi" } ], expect: { stays_silent: true } }',
+    "nothing-waits": '{ thread: [ { by: ben, text: "hi" } ], '
+    "decide: [ { by: anna, decision: approve } ], expect: { asks_nothing: true } }",
+    "no-tool": '{ thread: [ { by: ben, text: "hi" } ], '
+    "tools: [ { tool: github__nothing } ], expect: { asks_nothing: true } }",
+    "no-channel": '{ channel: "#ops", thread: [ { by: ben, text: "hi" } ], '
+    "expect: { asks_nothing: true } }",
+}
 
-    status, (ran,), told = run(tmp_path / "otherwise.yaml")
 
-    assert status == Exit.FAILURE
-    assert [each["claim"] for each in ran["checks"] if each["holds"]] == ["calls memory__note"]
-    assert "expected that it never calls github__create_issue; seen: github__create_issue" in told
-
-
-def test_a_test_that_cannot_be_played_says_why(
+def test_what_fails_is_told_with_what_was_seen_and_what_cannot_be_played_with_why(
     run: Callable[..., tuple[int, Any, str]], tmp_path: Path
 ) -> None:
-    texts = {
-        "stranger": '{ thread: [ { by: nobody, text: "hi" } ], expect: { stays_silent: true } }',
-        "nothing-waits": '{ thread: [ { by: ben, text: "hi" } ], '
-        "decide: [ { by: anna, decision: approve } ], expect: { asks_nothing: true } }",
-        "no-tool": '{ thread: [ { by: ben, text: "hi" } ], '
-        "tools: [ { tool: github__nothing } ], expect: { asks_nothing: true } }",
-        "no-channel": '{ channel: "#ops", thread: [ { by: ben, text: "hi" } ], '
-        "expect: { asks_nothing: true } }",
-    }
-    for name, spec in texts.items():
+    (tmp_path / "otherwise.yaml").write_text(HEAD + OTHERWISE)
+    for name, spec in CANNOT_BE_PLAYED.items():
         metadata = f"metadata: {{ name: {name}, agent: dev-platform }}\n"
         (tmp_path / f"{name}.yaml").write_text(f"{HEAD}{metadata}spec: {spec}\n")
 
-    status, ran, _ = run(tmp_path)
+    status, ran, told = run(tmp_path)
 
     assert status == Exit.FAILURE
-    assert {each["name"]: each["problem"].split(":")[0] for each in ran} == {
+    problems = {each["name"]: each["problem"].split(":")[0] for each in ran if each["problem"]}
+    assert problems == {
         "no-channel": "The agent 'dev-platform' does not listen in #ops",
         "no-tool": "There is no tool 'github__nothing'",
         "nothing-waits": "anna is to approve, and nothing waits for anybody",
         "stranger": "'nobody' has no Slack id in the Workspace and is no outsider of this test",
     }
+    [failed] = [each for each in ran if not each["problem"]]
+    assert failed["name"] == "otherwise"
+    assert [each["claim"] for each in failed["checks"] if each["holds"]] == ["calls memory__note"]
+    assert "expected that it never calls github__create_issue; seen: github__create_issue" in told
 
 
 def test_the_script_in_the_guide_does_what_the_guide_says(
