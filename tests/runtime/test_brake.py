@@ -305,7 +305,7 @@ async def test_fifty_runs_and_twenty_decided_approvals_begin_nothing_after_a_pau
 ) -> None:
     """Every intent and every reservation has an earlier time than the pause has."""
     approved = [await _approved(stage, f"approved-{number}") for number in range(20)]
-    stage.models.turns = [*[reply("I look.", make.READ)] * 8, reply("All done.")]
+    stage.models.turns = [*[reply("I look.", make.READ)] * 4, reply("All done.")]
     active = [await stage.mention(root=f"active-{number}") for number in range(50)]
     everything = asyncio.Event()
 
