@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from openloop.actions import apply
+from openloop.domain import manifest as manifests
 from openloop.domain.audit import SYSTEM
-from openloop.domain.manifest import load
 from openloop.domain.manifest_agent import AgentManifest
 from openloop.domain.manifest_workspace import WorkspaceManifest
 from openloop.domain.surface import Place
@@ -56,6 +57,10 @@ AGENT: dict[str, Any] = {
     "budget": {"monthly_usd": 50, "per_task_usd": 5},
     "memory": {"scope": "channel", "backend": "postgres", "retention_days": 90},
 }
+
+
+load = lru_cache(maxsize=64)(manifests.load)
+"""Most tests apply the same two texts."""
 
 
 def workspace_yaml(spec: Mapping[str, Any] | None = None, *, name: str = "acme") -> str:
